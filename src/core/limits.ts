@@ -1,0 +1,38 @@
+// Runs on: any.
+// Every hard ceiling that no configuration changes, with its unit and reason. Defaults of options stand in schemas.
+
+const KIB = 1024
+const MIB = 1024 * KIB
+
+/** Stored payload of one frame. Checked before anything is allocated for it (queue format). */
+export const FRAME_PAYLOAD_BYTES_MAX = 16 * MIB
+/** A message up to this lies in one frame, so that it is stored whole or not at all. */
+export const MESSAGE_IN_ONE_FRAME_BYTES_MAX = 4 * MIB
+/** One message on the wire; a bigger one is refused. Held in kernel memory while it arrives. */
+export const MESSAGE_BYTES_MAX = 32 * MIB
+/** Decompressed body of one message. It has to fit the kernel memory beside the compressed one. */
+export const MESSAGE_DECOMPRESSED_BYTES_MAX = 64 * MIB
+/** One record as received; a longer one goes to the dead letters as `too_large`. */
+export const RECORD_BYTES_MAX = 8 * MIB
+/** Depth of maps and arrays within a record. */
+export const RECORD_NESTING_MAX = 128
+/** Tags are cut to this many bytes; caches of tags are bounded by count. */
+export const TAG_BYTES_MAX = 1024
+/** Chunk ids above are refused: an ack repeats them. */
+export const ACK_TOKEN_BYTES_MAX = 4096
+/** Entries of one message; guards the counters of a frame. */
+export const MESSAGE_ENTRIES_MAX = 5_000_000
+/** Values in a row that are no entries before the rest of a body is given up. */
+export const CONSECUTIVE_INVALID_MAX = 1000
+/** Bytes written and not yet synced per ingest thread; beyond, its sockets pause. */
+export const UNSYNCED_BYTES_MAX = 32 * MIB
+/** Unparsed bytes of all connections of one ingest thread; beyond, the largest holder pauses. */
+export const PARTIAL_BYTES_MAX = 64 * MIB
+/** Finished ranges above the low mark of a cursor; beyond, the window stops growing. */
+export const CURSOR_RANGES_MAX = 4000
+/** Shards of one ingest thread: what 1 GiB of kernel memory has slabs for. */
+export const SHARDS_PER_THREAD_MAX = 512
+/** Tags that a router remembers; Docker's default tag is a container id, so there is no end to them. */
+export const TAG_CACHE_MAX = 4096
+/** Input bytes of one pool task. */
+export const TASK_INPUT_BYTES_MAX = 8 * MIB

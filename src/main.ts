@@ -1,0 +1,3 @@
+// Runs on: main.
+// Process entry. Replaced as the stages land.
+export {}

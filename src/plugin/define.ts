@@ -1,0 +1,70 @@
+// Runs on: main.
+// How plugins declare themselves. One schema object per plugin feeds types, validation, `millrace schema` and the docs.
+
+import type { Static, TObject } from 'typebox'
+import type { Output, OutputContext, OutputSizes } from './output.ts'
+
+export type Stability = 'stable' | 'beta' | 'experimental'
+
+export interface PluginInfo<S extends TObject> {
+  /** The `type:` in configuration; equals the folder name. */
+  readonly type: string
+  readonly stability: Stability
+  /** One sentence for lists. */
+  readonly summary: string
+  /** Options; every property has a `description`. `additionalProperties: false`. */
+  readonly config: S
+}
+
+/** One thing that is wrong in a configuration block beyond the schema. */
+export interface ConfigFinding {
+  /** Path of keys below the block: `['endpoints', 0]`. */
+  readonly path: readonly (string | number)[]
+  readonly message: string
+  readonly hint?: string
+}
+
+export interface OutputDefinition<S extends TObject = TObject> extends PluginInfo<S> {
+  readonly kind: 'output'
+  /** Module of the pool half; its default export is a `CreateRender`. */
+  readonly renderModule: URL
+  /** Rules between options. */
+  check?(config: Static<S>): readonly ConfigFinding[]
+  sizes(config: Static<S>): OutputSizes
+  /** Synchronous, no I/O. */
+  create(config: Static<S>, context: OutputContext): Output
+}
+
+export interface InputDefinition<S extends TObject = TObject> extends PluginInfo<S> {
+  readonly kind: 'input'
+  /** Module that ingest threads load; its default export is a `CreateInput`. */
+  readonly inputModule: URL
+  check?(config: Static<S>): readonly ConfigFinding[]
+  /** Listen addresses as written; `validate` finds two listeners on one address with it. */
+  listens(config: Static<S>): readonly string[]
+}
+
+export interface StepDefinition<S extends TObject = TObject> extends PluginInfo<S> {
+  /** `parser`: a `type` of the step `parse`. `filter`: a step of its own name. */
+  readonly kind: 'parser' | 'filter'
+  check?(config: Static<S>): readonly ConfigFinding[]
+}
+
+/** A plugin of any options, as lists hold it. */
+export type AnyDefinition = OutputDefinition | InputDefinition | StepDefinition
+
+export const defineOutput = <S extends TObject>(
+  definition: Omit<OutputDefinition<S>, 'kind'>
+): OutputDefinition<S> => ({ kind: 'output', ...definition })
+
+export const defineInput = <S extends TObject>(
+  definition: Omit<InputDefinition<S>, 'kind'>
+): InputDefinition<S> => ({ kind: 'input', ...definition })
+
+export const defineParser = <S extends TObject>(
+  definition: Omit<StepDefinition<S>, 'kind'>
+): StepDefinition<S> => ({ kind: 'parser', ...definition })
+
+export const defineFilter = <S extends TObject>(
+  definition: Omit<StepDefinition<S>, 'kind'>
+): StepDefinition<S> => ({ kind: 'filter', ...definition })

@@ -1,0 +1,92 @@
+// Runs on: any (types only).
+// Every message between threads. Numbers and shared memory cross; record bytes do not (carry is the exception, bounded).
+
+import type { RenderedBody } from '../plugin/output.ts'
+
+/** A file of a shard as the pool sees it. */
+export interface SegmentRef {
+  readonly path: string
+  /** Seed of every hash in the segment. */
+  readonly salt: bigint
+  readonly epoch: number
+}
+
+/** A durable frame: where its header starts and what it holds. */
+export interface FrameRef {
+  /** Index into `segments` of the task. */
+  readonly segment: number
+  readonly startByte: number
+  /** Header, payload and padding. */
+  readonly byteCount: number
+  readonly firstOffset: number
+  readonly recordCount: number
+  readonly appendTimeMs: number
+}
+
+export interface TaskRequest {
+  readonly kind: 'task'
+  /** Generation of the configuration that the task runs under. */
+  readonly generation: number
+  /** Key of the (route, output) program. */
+  readonly destination: string
+  readonly logId: Uint8Array
+  readonly segments: readonly SegmentRef[]
+  readonly frames: readonly FrameRef[]
+  /** First offset to look at, and ranges [first, end) to pass over: finished before. */
+  readonly fromOffset: number
+  readonly finished: readonly (readonly [number, number])[]
+  /** Place of the slot in the shared memory of the output. */
+  readonly slot: { readonly startByte: number; readonly byteCount: number }
+  readonly bodyBytesMax: number
+  readonly rowsMax: number
+  /** Joins: open groups handed on by the task before; the shard's time watermark; whether the frames end at the visible end. */
+  readonly carry: Uint8Array | null
+  readonly watermarkMs: number
+  readonly isAtEnd: boolean
+}
+
+/** A run of offsets with one fate. */
+export interface OffsetRange {
+  readonly first: number
+  readonly end: number
+  readonly reason: string
+}
+
+export interface StepDeadLetter {
+  /** The entry; a joined record's members are `members`. */
+  readonly offset: number
+  readonly members: readonly number[] | null
+  /** Number and name of the step: `2:parse`. */
+  readonly step: string
+  readonly reason: string
+}
+
+export interface TaskResult {
+  readonly kind: 'result'
+  /** First offset not looked at; the end of the frames when all was. */
+  readonly resumeOffset: number
+  readonly bodies: readonly RenderedBody[]
+  /**
+   * Rows in the order of the bodies: offset, start byte, byte count (4 words: offset low, offset high, start, count).
+   * `null` with `isDense`: every offset in [fromOffset, resumeOffset) that is not in `dropped`, `joined`, `deadLetters`,
+   * `open` is one row in order, standing back to back.
+   */
+  readonly rows: Float64Array | null
+  readonly rowCount: number
+  /** Removed by a step: reason = `<step>` (counted `filtered`). */
+  readonly dropped: readonly OffsetRange[]
+  /** Members of a joined record besides its first: finished with the row of `owner`. */
+  readonly joined: readonly { readonly owner: number; readonly offsets: readonly number[] }[]
+  readonly deadLetters: readonly StepDeadLetter[]
+  /** Frames that did not verify: lost, reason `corrupt`. */
+  readonly damaged: readonly OffsetRange[]
+  readonly carry: Uint8Array | null
+  /** Members of groups that are still open; the cursor's low mark stays below the first. */
+  readonly open: readonly number[]
+  /** When an open group falls due by the watermark, milliseconds; null: none open. */
+  readonly dueMs: number | null
+  /** Added to the metrics: key `<metric>|<label values>`. */
+  readonly counters: Readonly<Record<string, number>>
+  /** CPU of the task, milliseconds, by stage: read, run, finish. */
+  readonly stageMs: { readonly read: number; readonly run: number; readonly finish: number }
+}

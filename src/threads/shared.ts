@@ -1,0 +1,44 @@
+// Runs on: any.
+// Layout of the control block of a shard in shared memory: one writer per word. 64-bit words, so that a position is read
+// in one load; blocks are 256 bytes apart, so that no two ingest threads write into one cache line.
+
+export const CONTROL_BLOCK_BYTES = 256
+
+/** Index of each 64-bit word of a control block, and who writes it. */
+export const WORD = {
+  /** ingest: visible end, segment ordinal << 40 | byte; stored after every other word that it covers. */
+  visibleEnd: 0,
+  /** ingest: offset after the last visible record. */
+  visibleOffset: 1,
+  /** ingest: no later frame will bear an append time below this, milliseconds. */
+  watermarkMs: 2,
+  /** ingest: bytes written to segment files of the shard since the start. */
+  appendedBytes: 3,
+  /** main: bytes of the shard's files that were deleted since the start. */
+  removedBytes: 4,
+  /** main: bytes that the shard held when it was recovered. */
+  recoveredBytes: 5,
+  /** ingest: index into SHARD_STATES. */
+  state: 6,
+  /** main: 1 while the route has no room. */
+  isFull: 7,
+  /** ingest: records refused by `drop_newest` since the start. */
+  droppedNewest: 8
+} as const
+
+export const SHARD_STATES = ['ok', 'full', 'read_only', 'failed', 'draining'] as const
+export type ShardState = (typeof SHARD_STATES)[number]
+
+/** Bits of the byte part of a visible end: 1 TiB per segment is far above the ceiling. */
+const BYTE_BITS = 40n
+
+export function packEnd(segmentOrdinal: number, byte: number): bigint {
+  return (BigInt(segmentOrdinal) << BYTE_BITS) | BigInt(byte)
+}
+
+export function unpackEnd(word: bigint): { segmentOrdinal: number; byte: number } {
+  return {
+    segmentOrdinal: Number(word >> BYTE_BITS),
+    byte: Number(word & ((1n << BYTE_BITS) - 1n))
+  }
+}
