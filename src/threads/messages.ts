@@ -90,3 +90,79 @@ export interface TaskResult {
   /** CPU of the task, milliseconds, by stage: read, run, finish. */
   readonly stageMs: { readonly read: number; readonly run: number; readonly finish: number }
 }
+
+/** Where the writer of a shard goes on after recovery. Recovery is main's; the first segment it opens is new. */
+export interface ShardStart {
+  /** Epoch of the next segment: max(previous epoch + 1, Unix seconds). */
+  readonly epoch: number
+  /** Offsets are never used twice: max(end of the log, every cursor's high mark). */
+  readonly nextOffset: number
+  /** Ordinal of the next segment; ordinals count segments since this start of the process, from the oldest recovered. */
+  readonly nextOrdinal: number
+  /** Byte length of the previous segment that counts; 0 without one. */
+  readonly prevValidEndByte: number
+  /** Append times of a shard never decrease. */
+  readonly lastAppendTimeMs: number
+}
+
+/** A shard that an ingest thread writes. */
+export interface ShardSpec {
+  /** Directory below the data directory without the shard: `routes/<route>`, `dlq/in.<input>`, `dlq/unmatched`. */
+  readonly log: string
+  readonly shardNumber: number
+  /** Absolute path of the shard directory. */
+  readonly directory: string
+  readonly logId: Uint8Array
+  /** Control block of the shard. */
+  readonly control: SharedArrayBuffer
+  readonly start: ShardStart
+  /** Chunk ids found in the newest segments: `tag NUL id bytes` in latin1. Resends of these are acked and not stored. */
+  readonly recoveredIngestIds: readonly string[]
+}
+
+/** `workerData` of an ingest thread. */
+export interface IngestThreadData<Config> {
+  readonly index: number
+  readonly count: number
+  readonly generation: number
+  readonly config: Config
+  readonly store: { readonly uuid: Uint8Array; readonly secret: Uint8Array }
+  readonly shards: readonly ShardSpec[]
+  /** One 32-bit word: added to and notified whenever a visible end or a watermark moved. */
+  readonly doorbell: SharedArrayBuffer
+  /** Counters of the thread: 64-bit floats, one writer; index = place in `INGEST_COUNTERS` of metrics/ingest-counters.ts. */
+  readonly counters: SharedArrayBuffer
+}
+
+export type ToIngest =
+  | { readonly kind: 'start' }
+  /** Main made room in these logs (`routes/<route>`). */
+  | { readonly kind: 'room'; readonly logs: readonly string[] }
+  | { readonly kind: 'stop'; readonly timeoutMs: number }
+
+export type FromIngest =
+  | { readonly kind: 'listening'; readonly addresses: Readonly<Record<string, readonly string[]>> }
+  | { readonly kind: 'failed'; readonly code: string; readonly message: string }
+  /** Sent before the first position in the new file becomes visible. */
+  | {
+      readonly kind: 'segment'
+      readonly log: string
+      readonly shardNumber: number
+      readonly segment: NewSegment
+    }
+  | {
+      readonly kind: 'log'
+      readonly level: 'info' | 'warn' | 'error'
+      readonly fields: object
+      readonly message: string
+    }
+  | { readonly kind: 'stopped' }
+
+export interface NewSegment {
+  readonly ordinal: number
+  readonly path: string
+  readonly epoch: number
+  readonly firstOffset: number
+  /** Length of the previous segment that counts. */
+  readonly prevValidEndByte: number
+}
