@@ -67,11 +67,10 @@ export interface TaskResult {
   readonly resumeOffset: number
   readonly bodies: readonly RenderedBody[]
   /**
-   * Rows in the order of the bodies: offset, start byte, byte count (4 words: offset low, offset high, start, count).
-   * `null` with `isDense`: every offset in [fromOffset, resumeOffset) that is not in `dropped`, `joined`, `deadLetters`,
-   * `open` is one row in order, standing back to back.
+   * Index of the rows in the order of the bodies, in the slot at this byte (a multiple of 4): three 32-bit words a row,
+   * offset - `fromOffset` of the task, start byte in the slot, byte count. Main reads it only for what it needs.
    */
-  readonly rows: Float64Array | null
+  readonly rowIndexStartByte: number
   readonly rowCount: number
   /** Removed by a step: reason = `<step>` (counted `filtered`). */
   readonly dropped: readonly OffsetRange[]
