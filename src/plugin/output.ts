@@ -85,7 +85,13 @@ export interface RenderHalf {
   finish(area: RenderArea): FinishedBodies
 }
 
-export type CreateRender<C> = (config: C, context: { readonly hostname: string }) => RenderHalf
+export interface RenderContext {
+  readonly hostname: string
+  /** Compiles a template that validation has accepted; constants (`${hostname}`, `${data_dir}`) become text. */
+  template(text: string): Template
+}
+
+export type CreateRender<C> = (config: C, context: RenderContext) => RenderHalf
 
 /** What became of a row, or of a whole body. A closed union: an unknown failure is a `retry`. */
 export type Verdict =
