@@ -1,0 +1,249 @@
+// Step 8. Runs on: main.
+// One body on its way: flush, judge, settle, and send again what is left, until every row has a verdict. What is sent
+// again is byte-identical per row. Rows that remain are moved together inside the slot; a body that cannot be cut there
+// (the destination wraps its rows) is rendered again from the queue.
+
+import { promisify } from 'node:util'
+import { gzip } from 'node:zlib'
+import type { Clock, Random } from '../core/clock.ts'
+import { errorText } from '../core/errors.ts'
+import { invariant } from '../core/invariant.ts'
+import type { Batch, FlushOutcome, Output, RenderedBody } from '../plugin/output.ts'
+import { type RetryPolicy, retryDelayMs } from './retry.ts'
+import type { RowIndex } from './row-index.ts'
+import { isAllStored, type Judgement, judge, type RefusedRow, retryAll } from './verdicts.ts'
+
+const gzipAsync = promisify(gzip)
+
+/** What delivery does with rows that got a verdict. Rows are numbers of the task's index. */
+export interface Settlement {
+  stored(rows: Iterable<number>, isDuplicate: boolean): void
+  /** Settles when the dead letters are durable. */
+  refused(rows: readonly RefusedRow[]): Promise<void>
+  /** Rows whose body cannot be cut in the slot: render them again, fewer at once. */
+  renderAgain(rows: Iterable<number>): void
+}
+
+/** For metrics and the log. */
+export interface FlushObserver {
+  flushed(outcome: 'stored' | 'partial' | 'failed', seconds: number, bytes: number): void
+  retrying(reason: string, attempt: number, delayMs: number): void
+}
+
+export interface FlightOptions {
+  readonly output: Output
+  readonly slot: Buffer
+  readonly rows: RowIndex
+  readonly settlement: Settlement
+  readonly observer: FlushObserver
+  readonly clock: Clock
+  readonly random: Random
+  readonly retry: RetryPolicy
+  readonly flushTimeoutMs: number
+  /** Ends the flight at shutdown; what has no verdict stays pending. */
+  readonly signal: AbortSignal
+}
+
+/** A stretch of rows that travels as one body. */
+interface Part {
+  readonly rowStart: number
+  rowEnd: number
+  startByte: number
+  byteCount: number
+  compressed: Buffer | null
+  sha256: string | null
+  attempt: number
+}
+
+export class BodyFlight {
+  readonly #options: FlightOptions
+  readonly #body: RenderedBody
+  readonly #parts: Part[]
+
+  constructor(body: RenderedBody, options: FlightOptions) {
+    this.#options = options
+    this.#body = body
+    const { compressed } = body
+    this.#parts = [
+      {
+        rowStart: body.rowStart,
+        rowEnd: body.rowStart + body.rowCount,
+        startByte: body.startByte,
+        byteCount: body.byteCount,
+        compressed:
+          compressed === null
+            ? null
+            : options.slot.subarray(
+                compressed.startByte,
+                compressed.startByte + compressed.byteCount
+              ),
+        sha256: body.sha256,
+        attempt: 1
+      }
+    ]
+  }
+
+  /** Settles when every row has a verdict, was given back for rendering, or the signal aborted. */
+  async run(): Promise<void> {
+    while (this.#parts.length > 0 && !this.#options.signal.aborted) {
+      const part = this.#parts[0]
+      invariant(part !== undefined, 'a flight without parts goes on')
+      const outcome = await this.#flush(part)
+      if (this.#options.signal.aborted && outcome === null) return
+      if (outcome !== null && isAllStored(outcome)) {
+        this.#options.settlement.stored(rowsOf(part.rowStart, part.rowEnd), false)
+        this.#parts.shift()
+        continue
+      }
+      await this.#afterTrouble(part, outcome)
+    }
+  }
+
+  /** null: aborted by shutdown. */
+  async #flush(part: Part): Promise<FlushOutcome | null> {
+    const { output, clock, flushTimeoutMs, observer, signal } = this.#options
+    const deadline = new AbortController()
+    const cancel = clock.after(flushTimeoutMs, () =>
+      deadline.abort(new Error(`no answer within ${flushTimeoutMs} ms`))
+    )
+    const startedMs = clock.monotonicMs()
+    let outcome: FlushOutcome
+    try {
+      outcome = await output.flush(this.#batch(part), AbortSignal.any([deadline.signal, signal]))
+    } catch (error) {
+      outcome = { kind: 'all', verdict: { kind: 'retry', reason: errorText(error) } }
+    } finally {
+      cancel()
+    }
+    const seconds = (clock.monotonicMs() - startedMs) / 1000
+    observer.flushed(flushResult(outcome), seconds, part.compressed?.length ?? part.byteCount)
+    return signal.aborted && flushResult(outcome) === 'failed' ? null : outcome
+  }
+
+  #batch(part: Part): Batch {
+    const { slot, rows } = this.#options
+    const { target } = this.#body
+    return {
+      target,
+      body: part.compressed ?? slot.subarray(part.startByte, part.startByte + part.byteCount),
+      isCompressed: part.compressed !== null,
+      sha256: part.sha256,
+      rowCount: part.rowEnd - part.rowStart,
+      rawByteCount: part.byteCount,
+      attempt: part.attempt,
+      rowBytes(row) {
+        const startByte = rows.startByte(part.rowStart + row)
+        return slot.subarray(startByte, startByte + rows.byteCount(part.rowStart + row))
+      }
+    }
+  }
+
+  async #afterTrouble(part: Part, outcome: FlushOutcome | null): Promise<void> {
+    const rowCount = part.rowEnd - part.rowStart
+    const judgement = outcome === null ? retryAll('aborted', 0) : judge(outcome, rowCount)
+    await this.#settle(part, judgement)
+    if (judgement.isSplit) return await this.#split(part)
+    const left = judgement.retry
+    if (left !== null && left.length === 0) {
+      this.#parts.shift()
+      return
+    }
+    if (left !== null && !(await this.#keepOnly(part, left))) return
+    await this.#wait(part, judgement)
+  }
+
+  async #settle(part: Part, judgement: Judgement): Promise<void> {
+    const { settlement } = this.#options
+    const { stored, duplicates, refused } = judgement
+    if (stored.length > 0) settlement.stored(shift(stored, part.rowStart), false)
+    if (duplicates.length > 0) settlement.stored(shift(duplicates, part.rowStart), true)
+    if (refused.length > 0) {
+      await settlement.refused(refused.map((row) => ({ ...row, row: row.row + part.rowStart })))
+    }
+  }
+
+  /** Halves the part; each half starts its tries anew. */
+  async #split(part: Part): Promise<void> {
+    const { rows, settlement } = this.#options
+    this.#parts.shift()
+    if (!this.#isTiled(part)) {
+      settlement.renderAgain(rowsOf(part.rowStart, part.rowEnd))
+      return
+    }
+    const middle = (part.rowStart + part.rowEnd) >>> 1
+    const middleByte = rows.startByte(middle)
+    const endByte = part.startByte + part.byteCount
+    const first = { ...part, rowEnd: middle, byteCount: middleByte - part.startByte, attempt: 1 }
+    const second = {
+      ...part,
+      rowStart: middle,
+      startByte: middleByte,
+      byteCount: endByte - middleByte,
+      attempt: 1
+    }
+    if (part.compressed !== null) await Promise.all([this.#compress(first), this.#compress(second)])
+    this.#parts.unshift(first, second)
+  }
+
+  /** Moves the rows that are left together at the start of the part. False: they are rendered again. */
+  async #keepOnly(part: Part, left: readonly number[]): Promise<boolean> {
+    const { rows, slot, settlement } = this.#options
+    if (!this.#isTiled(part)) {
+      this.#parts.shift()
+      settlement.renderAgain(shift(left, part.rowStart))
+      return false
+    }
+    let toByte = part.startByte
+    left.forEach((row, index) => {
+      const from = part.rowStart + row
+      const startByte = rows.startByte(from)
+      const byteCount = rows.byteCount(from)
+      slot.copyWithin(toByte, startByte, startByte + byteCount)
+      rows.move(from, part.rowStart + index, toByte)
+      toByte += byteCount
+    })
+    part.rowEnd = part.rowStart + left.length
+    part.byteCount = toByte - part.startByte
+    if (part.compressed !== null) await this.#compress(part)
+    return true
+  }
+
+  /** Rows stand back to back from the first byte to the last: any stretch of them is a body by itself. */
+  #isTiled(part: Part): boolean {
+    const { rows } = this.#options
+    const last = part.rowEnd - 1
+    return (
+      rows.startByte(part.rowStart) === part.startByte &&
+      rows.startByte(last) + rows.byteCount(last) === part.startByte + part.byteCount &&
+      part.sha256 === null
+    )
+  }
+
+  async #compress(part: Part): Promise<void> {
+    const { slot } = this.#options
+    const plain = slot.subarray(part.startByte, part.startByte + part.byteCount)
+    part.compressed = await gzipAsync(plain, { level: 1 })
+  }
+
+  async #wait(part: Part, judgement: Judgement): Promise<void> {
+    const { clock, random, retry, observer, signal } = this.#options
+    const delayMs = retryDelayMs(retry, part.attempt, random, judgement.retryAfterMs)
+    observer.retrying(judgement.retryReason, part.attempt, delayMs)
+    part.attempt++
+    // The only rejection is the abort of shutdown, which the loop sees by itself.
+    await clock.sleep(delayMs, signal).catch(() => undefined)
+  }
+}
+
+function flushResult(outcome: FlushOutcome): 'stored' | 'partial' | 'failed' {
+  if (outcome.kind === 'rows') return 'partial'
+  return outcome.kind === 'all' && outcome.verdict.kind === 'stored' ? 'stored' : 'failed'
+}
+
+function* rowsOf(start: number, end: number): Generator<number> {
+  for (let row = start; row < end; row++) yield row
+}
+
+function shift(rows: readonly number[], by: number): number[] {
+  return rows.map((row) => row + by)
+}

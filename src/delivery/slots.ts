@@ -1,0 +1,51 @@
+// Step 6. Runs on: main.
+// Slots of shared memory that pool threads render into and clients send from. A slot is free again only when every body
+// in it is settled: the response is complete or the socket is closed. One set per output, shared by its routes.
+
+import { invariant } from '../core/invariant.ts'
+
+export interface Slot {
+  readonly index: number
+  readonly startByte: number
+  readonly byteCount: number
+  readonly bytes: Buffer
+}
+
+export class Slots {
+  readonly memory: SharedArrayBuffer
+  readonly #free: Slot[]
+  readonly #slotCount: number
+  readonly #waiting: (() => void)[] = []
+
+  /** Untouched pages of a slot cost no memory. */
+  constructor(slotCount: number, slotBytes: number) {
+    this.memory = new SharedArrayBuffer(slotCount * slotBytes)
+    this.#slotCount = slotCount
+    this.#free = Array.from({ length: slotCount }, (_, index) => ({
+      index,
+      startByte: index * slotBytes,
+      byteCount: slotBytes,
+      bytes: Buffer.from(this.memory, index * slotBytes, slotBytes)
+    })).reverse()
+  }
+
+  get inUse(): number {
+    return this.#slotCount - this.#free.length
+  }
+
+  /** A free slot, or null; then `whenFree` calls back. */
+  take(): Slot | null {
+    return this.#free.pop() ?? null
+  }
+
+  give(slot: Slot): void {
+    invariant(!this.#free.includes(slot), `slot ${slot.index} was given back twice`)
+    this.#free.push(slot)
+    // First come, first served: two routes of one output take turns.
+    this.#waiting.shift()?.()
+  }
+
+  whenFree(callback: () => void): void {
+    this.#waiting.push(callback)
+  }
+}

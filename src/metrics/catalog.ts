@@ -1,0 +1,108 @@
+// Runs on: any.
+// Every metric: name without the prefix `millrace_`, kind, labels, help. The registry, docs/reference/metrics.md and the
+// dashboard read this list; nothing is exported that is not here. Label sets are fixed; tags, indices, groups, streams and
+// clients never become labels.
+
+export interface MetricFamily {
+  readonly name: string
+  readonly kind: 'counter' | 'gauge' | 'histogram'
+  readonly labels: readonly string[]
+  readonly help: string
+}
+
+/** Upper bounds of histogram buckets, seconds. */
+export const SECONDS_BUCKETS = [
+  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600
+] as const
+
+const SHARD = ['route', 'shard'] as const
+const CURSOR = ['route', 'shard', 'destination'] as const
+
+export const METRICS: readonly MetricFamily[] = [
+  family('build_info', 'gauge', ['version', 'node'], 'Version of Millrace and of Node; always 1.'),
+  family('config_info', 'gauge', ['hash', 'generation'], 'Configuration in force; always 1.'),
+  family('thread_utilization_ratio', 'gauge', ['thread'], 'Share of time a thread was busy.'),
+  family(
+    'stage_seconds_total',
+    'counter',
+    ['stage'],
+    'CPU seconds by stage: ingest (steps 1 to 5), read, run, finish (step 7), main (6, 8 to 10).'
+  ),
+  family('queue_appended_records_total', 'counter', SHARD, 'Records that a shard ever took.'),
+  family('queue_appended_bytes_total', 'counter', SHARD, 'Bytes written to segments since start.'),
+  family('queue_delivered_records_total', 'counter', CURSOR, 'Records that the destination has.'),
+  family(
+    'queue_duplicate_suppressed_records_total',
+    'counter',
+    CURSOR,
+    'Of the delivered: those that the destination had already.'
+  ),
+  family('queue_dead_lettered_records_total', 'counter', CURSOR, 'Records in the dead letters.'),
+  family(
+    'queue_dropped_records_total',
+    'counter',
+    [...CURSOR, 'reason'],
+    'Records left out on purpose, by reason: filtered, overflow_oldest, overflow_newest, expired, lag, operator.'
+  ),
+  family(
+    'queue_lost_records_total',
+    'counter',
+    [...CURSOR, 'reason'],
+    'Records lost, by reason: corrupt, unsynced. Any increase deserves a page.'
+  ),
+  family('queue_pending_records', 'gauge', CURSOR, 'Records that wait for the destination.'),
+  family(
+    'queue_oldest_pending_age_seconds',
+    'gauge',
+    CURSOR,
+    'Age of the oldest record that waits, by append time.'
+  ),
+  family('queue_segments', 'gauge', SHARD, 'Segment files of a shard.'),
+  family('queue_disk_bytes', 'gauge', SHARD, 'Bytes of the segment files of a shard.'),
+  family('queue_volume_free_bytes', 'gauge', [], 'Free bytes of the volume of the data directory.'),
+  family('queue_volume_free_inodes', 'gauge', [], 'Free inodes of that volume.'),
+  family(
+    'queue_state',
+    'gauge',
+    [...SHARD, 'state'],
+    'State of a shard: ok, full, read_only, failed, draining; 1 for the one that holds.'
+  ),
+  family('queue_dlq_records', 'gauge', ['log'], 'Dead letters kept, by log.'),
+  family('queue_dlq_bytes', 'gauge', ['log'], 'Bytes of the dead letters, by log.'),
+  family('queue_durability_info', 'gauge', ['route', 'policy'], 'Durability of a route; always 1.'),
+  family(
+    'queue_recovery_unacked_records_total',
+    'counter',
+    SHARD,
+    'Records found torn at start that were never acknowledged.'
+  ),
+  family('queue_startup_recovery_seconds', 'gauge', [], 'How long recovery took at start.'),
+  family(
+    'step_records_total',
+    'counter',
+    ['route', 'step', 'result', 'reason'],
+    'Records by what a step did to them: failed, dropped, changed.'
+  ),
+  family('output_requests_total', 'counter', ['destination', 'code'], 'Flushes by outcome.'),
+  family('output_request_seconds', 'histogram', ['destination'], 'Time of a flush.'),
+  family('output_in_flight', 'gauge', ['destination'], 'Slots in use.'),
+  family('output_sent_bytes_total', 'counter', ['destination'], 'Bytes of bodies as sent.'),
+  family('output_sent_records_total', 'counter', ['destination'], 'Records confirmed.'),
+  family('output_retries_total', 'counter', ['destination'], 'Bodies that had to be sent again.'),
+  family(
+    'output_rejected_records_total',
+    'counter',
+    ['destination', 'reason'],
+    'Records refused for good, by reason.'
+  ),
+  family('output_throttled_total', 'counter', ['destination'], 'Answers that asked to slow down.')
+]
+
+function family(
+  name: string,
+  kind: MetricFamily['kind'],
+  labels: readonly string[],
+  help: string
+): MetricFamily {
+  return { name, kind, labels, help }
+}

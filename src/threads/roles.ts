@@ -1,0 +1,81 @@
+// Runs on: main.
+// The table of threads and the only place that starts them. Knows that sources end in .ts and compiled files in .js.
+//
+//   role    entry                    how many        may block
+//   main    src/main.ts              1               never over 10 ms
+//   ingest  threads/ingest.thread    threads.ingest  never over 10 ms, but for a synchronous writev
+//   pool    threads/pool.thread      threads.pool    yes, up to the deadline of a task
+
+import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
+import { Piscina } from 'piscina'
+import type { FromIngest, IngestThreadData, TaskRequest, TaskResult, ToIngest } from './messages.ts'
+
+/** `.ts` when run from sources, `.js` when compiled: the compiler does not rewrite URLs. */
+const EXTENSION = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
+
+const entry = (name: string) => new URL(`./${name}.thread.${EXTENSION}`, import.meta.url)
+
+export interface IngestThread {
+  send(message: ToIngest): void
+  /** Asks the thread to stop and settles when it has exited. */
+  exited: Promise<number>
+  /** Event loop utilisation since the last call, 0 to 1. */
+  utilization(): number
+  /** CPU time of the thread so far, seconds. */
+  cpuSeconds(): Promise<number>
+}
+
+/** Starts an ingest thread. `onExit` with a code other than 0 means that it died. */
+export function spawnIngest<Config>(
+  data: IngestThreadData<Config>,
+  onMessage: (message: FromIngest) => void,
+  onError: (error: Error) => void
+): IngestThread {
+  const worker = new Worker(entry('ingest'), { workerData: data, name: `ingest-${data.index}` })
+  worker.on('message', onMessage)
+  worker.on('error', onError)
+  const exited = once(worker, 'exit').then(([code]) => Number(code))
+  let last = worker.performance.eventLoopUtilization()
+  return {
+    send: (message) => worker.postMessage(message),
+    exited,
+    utilization() {
+      const now = worker.performance.eventLoopUtilization()
+      const since = worker.performance.eventLoopUtilization(now, last)
+      last = now
+      return since.utilization
+    },
+    async cpuSeconds() {
+      const { user, system } = await worker.cpuUsage()
+      return (user + system) / 1e6
+    }
+  }
+}
+
+/** Runs tasks on pool threads. A thread that dies fails its task; the caller repeats it, tasks are pure. */
+export interface Pool {
+  run(task: TaskRequest): Promise<TaskResult>
+  readonly utilization: number
+  stop(): Promise<void>
+}
+
+/** Tasks that may wait for a thread; more lanes than this take turns. */
+const QUEUED_TASKS_MAX = 4096
+
+export function startPool(threadCount: number, data: unknown): Pool {
+  const piscina = new Piscina<TaskRequest, TaskResult>({
+    filename: entry('pool').href,
+    minThreads: threadCount,
+    maxThreads: threadCount,
+    maxQueue: QUEUED_TASKS_MAX,
+    workerData: data
+  })
+  return {
+    run: (task) => piscina.run(task),
+    get utilization() {
+      return piscina.utilization
+    },
+    stop: () => piscina.destroy()
+  }
+}
