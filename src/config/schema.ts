@@ -1,0 +1,93 @@
+// Runs on: any (types only).
+// The configuration after validation: plain data that crosses to the threads. Sizes are bytes, times milliseconds,
+// templates compiled. What a user may write stands in config/shell.ts; defaults are there and nowhere else.
+
+import type { TagMatch } from '../core/tag.ts'
+
+export interface MillraceConfig {
+  readonly dataDir: string
+  readonly threads: { readonly ingest: number; readonly pool: number }
+  readonly admin: AdminConfig
+  readonly queue: QueueConfig
+  /** How long a stop waits for the destinations. */
+  readonly drainTimeoutMs: number
+  /** In the order of the file. */
+  readonly inputs: Readonly<Record<string, PluginConfig>>
+  /** In the order of the file; the first match takes the record. */
+  readonly routes: readonly RouteConfig[]
+  /** In the order of the file. */
+  readonly outputs: Readonly<Record<string, PluginConfig>>
+}
+
+export interface AdminConfig {
+  /** `host:port`, `tcp://host:port` or `unix:///path`; empty: no admin server. */
+  readonly listen: readonly string[]
+  /** Names that a `Host` header may bear besides addresses and `localhost`. */
+  readonly hosts: readonly string[]
+  /** Bearer token of the paths that change something or show records; null: only loopback and the socket may. */
+  readonly token: string | null
+}
+
+/** Settings of the whole store. */
+export interface QueueConfig {
+  /** Free space of the volume that is left to others: bytes, or a share of the volume, at most 10 GiB. */
+  readonly minFree:
+    | { readonly kind: 'bytes'; readonly bytes: number }
+    | { readonly kind: 'ratio'; readonly ratio: number }
+  readonly onIoError: 'continue' | 'exit'
+  readonly isNetworkFsAllowed: boolean
+  /** Upper bound of a segment file; small queues use less. */
+  readonly segmentBytesMax: number
+  /** Bound of each dead letter queue, and what happens at it. */
+  readonly dlqBytesMax: number
+  readonly dlqOverflow: 'drop_oldest' | 'block'
+}
+
+export interface PluginConfig {
+  readonly type: string
+  /** Validated by the plugin's own schema, defaults filled in, units converted. */
+  readonly config: Readonly<Record<string, unknown>>
+}
+
+export type Durability = 'sync' | 'interval' | 'os' | 'memory'
+export type Overflow = 'block' | 'drop_oldest' | 'drop_newest'
+
+export interface RouteConfig {
+  readonly id: string
+  readonly match: TagMatch
+  /** Inputs whose records the route looks at; null: all. */
+  readonly from: readonly string[] | null
+  /** Whether later routes may take the record too (`continue: true`). */
+  readonly goesOn: boolean
+  readonly steps: readonly StepConfig[]
+  readonly to: readonly DestinationConfig[]
+  readonly durability: Durability
+  /** Longest time until the sync under `interval`. */
+  readonly syncIntervalMs: number
+  readonly overflow: Overflow
+  /** Whether records refused by `drop_newest` are acknowledged nevertheless. */
+  readonly isDroppedAcked: boolean
+  /** Over all shards of the route. */
+  readonly bytesMax: number
+  /** Older records are dropped and counted `expired`; null: kept until delivered. */
+  readonly ageMsMax: number | null
+  /** How long delivered segments stay for `queue replay`. */
+  readonly keepMs: number
+}
+
+/** One item of `steps`: its single key, and what stands under it, as written (strings in template form). */
+export interface StepConfig {
+  readonly name: string
+  readonly options: unknown
+}
+
+/** An output as one route sees it. */
+export interface DestinationConfig {
+  readonly output: string
+  /** A required destination holds segments until it has them; another one is left behind when space is needed. */
+  readonly isRequired: boolean
+  /** Lag beyond which a destination that is not required is moved forward; null: only when space is needed. */
+  readonly lagBytesMax: number | null
+  /** Where a destination begins that is new to a route which holds records already. */
+  readonly startAt: 'newest' | 'oldest'
+}
