@@ -1,0 +1,93 @@
+// Step 4. Runs on: ingest.
+// The ingest side of a shard's control block (threads/shared.ts): publishes what readers may see and reads what main says
+// about room. Invariant: the visible end is stored after every word that it covers, so main never counts ahead of it.
+
+import {
+  CONTROL_BLOCK_BYTES,
+  packEnd,
+  SHARD_STATES,
+  type ShardState,
+  WORD
+} from '../threads/shared.ts'
+
+/** Where readers may read to, and what lies before it. */
+export interface VisibleEnd {
+  readonly segmentOrdinal: number
+  readonly byte: number
+  /** Offset after the last visible record. */
+  readonly offset: number
+}
+
+export class ControlBlock {
+  readonly #words: BigInt64Array
+  readonly #doorbell: Doorbell
+
+  constructor(shared: SharedArrayBuffer, doorbell: Doorbell) {
+    this.#words = new BigInt64Array(
+      shared,
+      0,
+      CONTROL_BLOCK_BYTES / BigInt64Array.BYTES_PER_ELEMENT
+    )
+    this.#doorbell = doorbell
+  }
+
+  /** Makes records visible to readers and rings. */
+  publish(end: VisibleEnd, watermarkMs: number): void {
+    this.#store(WORD.visibleOffset, end.offset)
+    this.#store(WORD.watermarkMs, watermarkMs)
+    Atomics.store(this.#words, WORD.visibleEnd, packEnd(end.segmentOrdinal, end.byte))
+    this.#doorbell.ring()
+  }
+
+  /** No later frame will bear an append time below `watermarkMs`. */
+  setWatermark(watermarkMs: number): void {
+    this.#store(WORD.watermarkMs, watermarkMs)
+    this.#doorbell.ring()
+  }
+
+  setAppendedBytes(byteCount: number): void {
+    this.#store(WORD.appendedBytes, byteCount)
+  }
+
+  setState(state: ShardState): void {
+    this.#store(WORD.state, SHARD_STATES.indexOf(state))
+    this.#doorbell.ring()
+  }
+
+  addDroppedNewest(recordCount: number): void {
+    this.#store(WORD.droppedNewest, this.#load(WORD.droppedNewest) + recordCount)
+  }
+
+  /** Whether main has declared that the route has no room. */
+  get isFull(): boolean {
+    return this.#load(WORD.isFull) !== 0
+  }
+
+  /** Bytes that the shard holds on disk. */
+  get heldBytes(): number {
+    const held = this.#load(WORD.recoveredBytes) + this.#load(WORD.appendedBytes)
+    return held - this.#load(WORD.removedBytes)
+  }
+
+  #load(word: number): number {
+    return Number(Atomics.load(this.#words, word))
+  }
+
+  #store(word: number, value: number): void {
+    Atomics.store(this.#words, word, BigInt(value))
+  }
+}
+
+/** Wakes main: one word per ingest thread that it awaits. */
+export class Doorbell {
+  readonly #word: Int32Array
+
+  constructor(shared: SharedArrayBuffer) {
+    this.#word = new Int32Array(shared, 0, 1)
+  }
+
+  ring(): void {
+    Atomics.add(this.#word, 0, 1)
+    Atomics.notify(this.#word, 0)
+  }
+}
