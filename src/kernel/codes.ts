@@ -81,7 +81,10 @@ export const OP_DEAD = 20
 export const OP_JUMP = 21
 /** COUNT_* or REASON_* number: adds one to the step's counter. */
 export const OP_COUNT = 22
-/** Id whose presence asks (0: always asks), id of the text, count of ids to clear, ids, count of fields, fields. */
+/**
+ * Id whose presence asks (0: always asks), id of the text, id of the mark on incomplete records (0: none), count of ids
+ * to clear, how many of them also go when the record is incomplete, ids, count of fields, fields.
+ */
 export const OP_JOIN = 23
 export const OP_COUNT_ALL = 24
 
@@ -221,6 +224,7 @@ export const COUNTERS_PER_STEP = 32
 export const REASON_TARGET = 32
 
 // Verdicts of an entry.
+/** Rendered: it is a row. */
 export const VERDICT_OUT = 0
 export const VERDICT_DROPPED = 1
 export const VERDICT_DEAD_LETTER = 2
@@ -254,8 +258,9 @@ export const JS_REPLACE = 2
 export const JS_DROP = 3
 export const JS_FAILED = 4
 
-/** Entry forms of the queue. */
+/** Entries `[time, record]` and `[[time, meta], record]`. */
 export const FORM_ENTRIES = 1
+/** Whole Message-mode messages `[tag, time, record, option?]`. */
 export const FORM_MESSAGES = 2
 
 // Limits.

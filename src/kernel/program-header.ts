@@ -120,7 +120,7 @@ function targetSpan(template: Template): number {
   let span = TARGET_TAG
   for (const part of template.parts) {
     if (part.kind === 'text' || part.kind === 'tag' || part.kind.startsWith('tag_')) continue
-    const isDay = part.kind === 'time' && !/%[^YymdebBhaAjFD]/.test(part.format)
+    const isDay = part.kind === 'time' && !/%[^YymdebBhaAjuwVGFD]/.test(part.format)
     if (!isDay) return TARGET_RECORD
     span = TARGET_DAY
   }

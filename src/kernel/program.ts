@@ -45,8 +45,11 @@ export interface JoinFields {
   readonly present: KeyId
   /** The field whose text a joined record gets replaced. */
   readonly text: KeyId
-  /** Fields that a joined record loses. */
+  /** Fields that every joined record loses. */
   readonly clear: readonly KeyId[]
+  /** Fields that only complete joined records lose, and the field that incomplete ones get as true (0: none). */
+  readonly clearComplete: readonly KeyId[]
+  readonly incomplete: KeyId
   /** What JavaScript decides by, in the order it reads them. */
   readonly fields: readonly FieldRef[]
 }
@@ -138,9 +141,10 @@ export class ProgramWriter {
   /** `set`: a template of one placeholder copies the value with its type, any other makes text. */
   setTemplate(id: KeyId, template: Template, flags = 0): void {
     const [part, more] = template.parts
-    if (part !== undefined && more === undefined) {
-      if (part.kind === 'record') return this.copy(id, this.field(part.path), flags, part.fallback)
-      if (part.kind === 'meta') return this.copy(id, this.meta([part.key]), flags, part.fallback)
+    if (more === undefined && (part?.kind === 'record' || part?.kind === 'meta')) {
+      const from = part.kind === 'record' ? this.field(part.path) : this.meta([part.key])
+      this.copy(id, from, flags, part.fallback)
+      return
     }
     this.setText(id, template.parts, flags)
   }
@@ -248,7 +252,9 @@ export class ProgramWriter {
 
   join(join: JoinFields): void {
     this.#hasJoin = true
-    this.#op(codes.OP_JOIN, join.present, join.text, join.clear.length, ...join.clear)
+    const clear = [...join.clear, ...join.clearComplete]
+    this.#op(codes.OP_JOIN, join.present, join.text, join.incomplete)
+    this.#code.push(clear.length, join.clear.length, ...clear)
     this.#code.push(join.fields.length, ...join.fields)
   }
 
@@ -339,10 +345,6 @@ export class ProgramWriter {
         return part.isSlice
           ? [codes.PART_TAG_PARTS, part.from, part.to ?? codes.TAG_PARTS_END, 1]
           : [codes.PART_TAG_PARTS, part.from, 0, 0]
-      case 'tag_prefix':
-        return [codes.PART_TAG_PARTS, 0, part.count, 1]
-      case 'tag_suffix':
-        return [codes.PART_TAG_PARTS, -part.count, codes.TAG_PARTS_END, 1]
       case 'time':
         return [codes.PART_TIME, this.#timeFormat(part.format), 0, 0]
       case 'source_address':

@@ -5,7 +5,7 @@
 import { TIME_FRACTION_DIGITS, TIME_FRACTION_OPTIONAL, TIME_LITERAL } from './codes.ts'
 
 /** Directives the kernel knows; `:z` is read as `z`. `Q`: milliseconds since 1970, `q`: nanoseconds, `v`: seconds as decimal. */
-const DIRECTIVES = 'YymdebBhaAjHkIlMpPSLNfzZsQqv'
+const DIRECTIVES = 'YymdebBhaAjuwVGHkIlMpPSLNfzZsQqv'
 /** Directives that stand for others. */
 const COMPOSED: Readonly<Record<string, string>> = {
   T: '%H:%M:%S',
