@@ -1,0 +1,157 @@
+// Runs on: any.
+// Counters of steps 1 to 5. Each ingest thread adds to 64-bit floats in shared memory, one writer per word; main sums the
+// threads when metrics are asked for. Cell = ordinal of the input x INGEST_COUNTERS.length + place in the list; inputs are
+// numbered in the order of the configuration. Every counter has the label `input` besides those that stand here.
+
+export interface IngestCounter {
+  /** What code says to add to it. */
+  readonly key: string
+  /** Metric without the prefix `millrace_`. */
+  readonly metric: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly kind: 'counter' | 'gauge'
+  readonly help: string
+}
+
+const CONNECTIONS_CLOSED = 'Connections that ended, by reason.'
+const MESSAGES = 'Messages taken, by form.'
+const REJECTED =
+  'Records, or messages that could not be counted in records, that were not taken, by reason.'
+const MISMATCH = 'Connections that spoke another protocol, by protocol.'
+const NONLOG = 'Messages of other signals than logs, acknowledged and not stored.'
+const PAUSED = 'Times a connection stopped being read, by reason.'
+const REQUESTS = 'Requests by status code.'
+
+export const INGEST_COUNTERS = [
+  gauge('connections', 'input_connections', 'Open connections.'),
+  counter('connections_total', 'input_connections_total', 'Connections accepted.'),
+  labelled('input_connections_closed_total', 'reason', CONNECTIONS_CLOSED, [
+    'peer',
+    'protocol',
+    'too_many',
+    'frame_timeout',
+    'oversize',
+    'rejected',
+    'age',
+    'stop'
+  ]),
+  counter('received_bytes', 'input_received_bytes_total', 'Bytes read from sockets.'),
+  counter('received_records', 'input_received_records_total', 'Records taken.'),
+  labelled('input_received_messages_total', 'mode', MESSAGES, [
+    'message',
+    'forward',
+    'packed',
+    'gzip',
+    'zstd',
+    'json',
+    'ndjson',
+    'msgpack'
+  ]),
+  labelled('input_rejected_records_total', 'reason', REJECTED, [
+    'invalid',
+    'too_deep',
+    'too_large',
+    'undecodable',
+    'sync',
+    'write',
+    'closed'
+  ]),
+  counter('acks', 'input_acks_total', 'Acknowledgements written.'),
+  labelled('input_paused_total', 'reason', PAUSED, ['full', 'memory']),
+  counter(
+    'decompressed_bytes',
+    'input_decompressed_bytes_total',
+    'Bytes that came out of compressed bodies.'
+  ),
+  counter(
+    'dead_letters',
+    'input_dead_letters_total',
+    'Bodies and entries stored in the dead letters of the input.'
+  ),
+  labelled('forward_protocol_mismatch_total', 'proto', MISMATCH, ['http', 'tls', 'proxy', 'other']),
+  labelled('forward_nonlog_dropped_total', 'signal', NONLOG, [
+    'metrics',
+    'traces',
+    'blobs',
+    'profiles'
+  ]),
+  counter(
+    'group_markers',
+    'forward_group_markers_total',
+    'Group markers of OpenTelemetry batches, stored and not counted as records.'
+  ),
+  counter(
+    'nested_forward',
+    'forward_nested_forward_total',
+    'Batches found within the entries of another batch.'
+  ),
+  counter(
+    'compression_mismatch',
+    'forward_compression_mismatch_total',
+    'Bodies whose compression is not the one that the message names.'
+  ),
+  counter(
+    'oversize_frames',
+    'forward_oversize_frames_total',
+    'Messages larger than the limit, known before the body came.'
+  ),
+  counter(
+    'bad_time',
+    'forward_bad_time_total',
+    'Entries whose time is of no known form; they bear the time of arrival.'
+  ),
+  counter(
+    'duplicate_chunks',
+    'forward_duplicate_chunks_total',
+    'Messages sent again although stored: acknowledged and not stored twice.'
+  ),
+  counter(
+    'heartbeats',
+    'forward_heartbeats_total',
+    'Connections that ended without a byte, and heartbeat datagrams.'
+  ),
+  labelled('http_requests_total', 'code', REQUESTS, ['200', '400', '405', '413', '415', '503'])
+].flat() satisfies readonly IngestCounter[]
+
+const PLACES: ReadonlyMap<string, number> = new Map(
+  INGEST_COUNTERS.map(({ key }, place) => [key, place])
+)
+
+/** Bytes of shared memory for the counters of one thread. */
+export function ingestCounterBytes(inputCount: number): number {
+  return Math.max(1, inputCount) * INGEST_COUNTERS.length * Float64Array.BYTES_PER_ELEMENT
+}
+
+/** First cell of an input. */
+export function ingestCounterBase(inputOrdinal: number): number {
+  return inputOrdinal * INGEST_COUNTERS.length
+}
+
+/** Place of a counter within the cells of an input; undefined: there is none of that key. */
+export function ingestCounterPlace(key: string): number | undefined {
+  return PLACES.get(key)
+}
+
+function counter(key: string, metric: string, help: string): IngestCounter[] {
+  return [{ key, metric, labels: {}, kind: 'counter', help }]
+}
+
+function gauge(key: string, metric: string, help: string): IngestCounter[] {
+  return [{ key, metric, labels: {}, kind: 'gauge', help }]
+}
+
+/** One counter per value of a label; its key is `<metric>/<value>`. */
+function labelled(
+  metric: string,
+  label: string,
+  help: string,
+  values: readonly string[]
+): IngestCounter[] {
+  return values.map((value) => ({
+    key: `${metric}/${value}`,
+    metric,
+    labels: { [label]: value },
+    kind: 'counter',
+    help
+  }))
+}
