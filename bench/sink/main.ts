@@ -76,7 +76,7 @@ function answerOrFail(request: IncomingMessage, wire: Buffer): Answer {
   try {
     return answer(request, wire)
   } catch (error) {
-    console.error(String(error))
+    process.stderr.write(`${error}\n`)
     return { status: 500, body: JSON.stringify({ error: String(error) }) }
   }
 }
