@@ -178,4 +178,6 @@ export interface OutputSizes {
   readonly isOrderedPerTarget: boolean
   /** Bytes that a slot needs beyond the body: compressed copy, gathered rows. */
   readonly slotExtraBytes: number
+  /** Ceilings of the first wait and of every wait between tries; absent: 1 s and 60 s. */
+  readonly retry?: { readonly firstDelayMs: number; readonly delayMsMax: number }
 }
