@@ -4,3 +4,18 @@
 export function firstFreeByte(): usize {
   return __heap_base
 }
+
+export { xxh64, xxh64Begin, xxh64Digest, xxh64Update } from './xxh64'
+export {
+  scanBody,
+  scanConsumedBytes,
+  scanErrorReason,
+  scanIsDecided,
+  scanNeededBytes,
+  scanScannedBytes,
+  scanSetLimits,
+  scanSetTables,
+  scanStream,
+  scanUnitCount,
+  scanValuesLeft
+} from './scan'

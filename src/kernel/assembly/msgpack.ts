@@ -115,11 +115,15 @@ export function mapStart(p: usize, end: usize): usize {
   return WRONG
 }
 
-/** Set to 1 when skipValues met c1, which it counts as a value of one byte. The caller resets it. */
+/** 1 after c1 was met; it is counted as a value of one byte, so that a skip goes on. The caller resets it. */
 export let metReserved: u32 = 0
 
 export function resetReserved(): void {
   metReserved = 0
+}
+
+export function noteReserved(): void {
+  metReserved = 1
 }
 
 /** The byte behind one value of any depth, or CUT. */

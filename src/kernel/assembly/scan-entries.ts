@@ -1,0 +1,249 @@
+// Entries of form 1: the body of a PackedForward message, or the array of a Forward message (forward.md 2.5-2.8).
+// Valid entries become spans; what lies between them is counted and left out. bench/micro/kernel/scan.bench.ts.
+
+import {
+  arrayStart,
+  be32,
+  CUT,
+  headerCount,
+  isArrayByte,
+  isMapByte,
+  isTextByte,
+  metReserved,
+  resetReserved,
+  skipValue,
+  skipValues,
+  WRONG
+} from './msgpack'
+import { checkValue, checkValues, isTooDeep, resetTooDeep } from './record-check'
+import {
+  addMarker,
+  addRecords,
+  addSpan,
+  boundTime,
+  countInvalid,
+  countTime,
+  GIVEN_UP_ENTRIES,
+  GIVEN_UP_INVALID,
+  GIVEN_UP_SPANS,
+  giveUp,
+  INVALID_CUT,
+  INVALID_NESTED,
+  INVALID_NOT_ENTRY,
+  INVALID_RECORD,
+  INVALID_TOO_DEEP,
+  INVALID_TOO_LARGE
+} from './scan-results'
+import { markerSeconds, readTime, setNoTime, TIME_BAD, TIME_OK, timeSeconds, timeState } from './scan-time'
+
+/** Entry states above the reasons why an entry is invalid. */
+export const RECORD: u32 = 16
+const MARKER_OPEN: u32 = 17
+const MARKER_CLOSE: u32 = 18
+
+const NANOS_MAX: u32 = 999999999
+/** 92 d7 00: [EventTime, ...], read as three little-endian bytes. */
+const COMMON_ENTRY: u32 = 0x00d792
+const COMMON_HEADER_BYTES: usize = 11
+const OPEN_SECONDS: u32 = 0xffffffff
+const CLOSE_SECONDS: u32 = 0xfffffffe
+
+/** Spans of one message; the tables must have room for as many before a message is begun. */
+let messageSpansMax: u32 = 4096
+let spanBytesMax: usize = 4194304
+let recordBytesMax: usize = 8388608
+let invalidRunMax: u32 = 1000
+let entriesMax: u32 = 5000000
+
+export function setEntryLimits(
+  spans: u32,
+  spanBytes: usize,
+  recordBytes: usize,
+  invalidRun: u32,
+  entries: u32
+): void {
+  messageSpansMax = spans
+  spanBytesMax = spanBytes
+  recordBytesMax = recordBytes
+  invalidRunMax = invalidRun
+  entriesMax = entries
+}
+
+export function spansPerMessage(): u32 {
+  return messageSpansMax
+}
+
+/** What entryBehind found: RECORD, MARKER_*, or why the entry is invalid. */
+let entryState: u32 = 0
+
+/** State of a record that is a complete value [p, behind). */
+export function recordState(p: usize, behind: usize): u32 {
+  if (!isMapByte(load<u8>(p))) return INVALID_RECORD
+  if (metReserved) return INVALID_RECORD
+  if (isTooDeep) return INVALID_TOO_DEEP
+  return behind - p > recordBytesMax ? INVALID_TOO_LARGE : RECORD
+}
+
+/** The header [time, metadata?, ...] of an entry or message; gives the byte behind it, or CUT, WRONG. */
+export function readHeader(p: usize, end: usize): usize {
+  p = arrayStart(p, end)
+  if (p == CUT) return CUT
+  const left = headerCount
+  if (left == 0) {
+    setNoTime()
+    return p
+  }
+  p = readTime(p, end)
+  return p == CUT ? CUT : checkValues(p, end, left - 1, 1)
+}
+
+/** The byte behind the entry at p, with its state in entryState. CUT, or WRONG for the nesting limit. */
+function entryBehind(p: usize, end: usize): usize {
+  entryState = INVALID_NOT_ENTRY
+  const start = p
+  if (!isArrayByte(load<u8>(p))) return skipValue(p, end)
+  p = arrayStart(p, end)
+  if (p == CUT) return CUT
+  const elements = headerCount
+  if (elements < 2) return skipValues(p, end, elements)
+  if (p >= end) return CUT
+  const first: u32 = load<u8>(p)
+  if (isTextByte(first)) {
+    const second = skipValue(p, end)
+    if (second == CUT || second >= end) return CUT
+    const c: u32 = load<u8>(second)
+    if (isArrayByte(c) || isTextByte(c)) {
+      entryState = INVALID_NESTED
+      return skipValue(start, end)
+    }
+  }
+  const hasHeader = isArrayByte(first)
+  p = hasHeader ? readHeader(p, end) : readTime(p, end)
+  if (p <= WRONG) return p
+  if (p >= end) return CUT
+  const record = p
+  p = checkValue(p, end)
+  if (p <= WRONG) return p
+  entryState = recordState(record, p)
+  if (hasHeader && entryState == RECORD && markerSeconds >= CLOSE_SECONDS) {
+    entryState = markerSeconds == OPEN_SECONDS ? MARKER_OPEN : MARKER_CLOSE
+  }
+  return elements > 2 ? skipValues(p, end, elements - 2) : p
+}
+
+/**
+ * Reads `count` entries, or as many as there are before `end`. In a stream a cut entry means that more bytes come
+ * (CUT) and a broken one that there is no way on (WRONG); in a body both are one invalid entry.
+ */
+export function scanEntries(p: usize, end: usize, count: u32, isStream: bool): usize {
+  let spanStart = p
+  let spanRecords: u32 = 0
+  let spans: u32 = 0
+  let spanMarker: usize = 0
+  let spanMarkerEnd: usize = 0
+  let marker: usize = 0
+  let markerEnd: usize = 0
+  let invalidRun: u32 = 0
+  let records: u32 = 0
+  let lowest: u32 = 0xffffffff
+  let highest: u32 = 0
+  let left = count
+  while (left) {
+    if (p >= end) {
+      if (isStream) return CUT
+      break
+    }
+    if (count - left == entriesMax) {
+      giveUp(GIVEN_UP_ENTRIES, p)
+      break
+    }
+    const entry = p
+    let state: u32 = RECORD
+    let behind: usize = CUT
+    resetTooDeep()
+    resetReserved()
+    const isCommon =
+      (load<u32>(p) & 0xffffff) == COMMON_ENTRY &&
+      p + COMMON_HEADER_BYTES < end &&
+      isMapByte(load<u8>(p, COMMON_HEADER_BYTES))
+    if (isCommon) {
+      const record = p + COMMON_HEADER_BYTES
+      behind = checkValue(record, end)
+      state = recordState(record, behind)
+    } else {
+      behind = entryBehind(p, end)
+      state = metReserved ? INVALID_RECORD : entryState
+    }
+    if (behind <= WRONG) {
+      if (isStream) return behind
+      state = behind == CUT ? INVALID_CUT : INVALID_TOO_DEEP
+      behind = behind == CUT ? end : skipValue(p, end)
+      if (behind == CUT) {
+        state = INVALID_CUT
+        behind = end
+      }
+    } else if (isStream && metReserved) return WRONG
+    p = behind
+    left--
+    if (state < RECORD) {
+      countInvalid(state)
+      if (spanRecords) {
+        addSpan(spanStart, entry, spanRecords, spanMarker, spanMarkerEnd)
+        spans++
+      }
+      spanStart = p
+      spanRecords = 0
+      spanMarker = marker
+      spanMarkerEnd = markerEnd
+      if (++invalidRun < invalidRunMax && spans < messageSpansMax - 1) continue
+      giveUp(invalidRun == invalidRunMax ? GIVEN_UP_INVALID : GIVEN_UP_SPANS, p)
+      break
+    }
+    invalidRun = 0
+    if (spanRecords && p - spanStart > spanBytesMax) {
+      addSpan(spanStart, entry, spanRecords, spanMarker, spanMarkerEnd)
+      spans++
+      spanStart = entry
+      spanRecords = 0
+      spanMarker = marker
+      spanMarkerEnd = markerEnd
+      if (spans >= messageSpansMax - 1) {
+        giveUp(GIVEN_UP_SPANS, entry)
+        p = entry
+        left++
+        break
+      }
+    }
+    if (state != RECORD) {
+      addMarker()
+      marker = state == MARKER_OPEN ? entry : 0
+      markerEnd = p
+      continue
+    }
+    spanRecords++
+    records++
+    if (isCommon) {
+      const seconds = be32(entry + 3)
+      const nanos = be32(entry + 7)
+      if (nanos > NANOS_MAX || (seconds | nanos) == 0) {
+        readTime(entry + 1, end)
+        noteTime()
+      } else {
+        if (seconds < lowest) lowest = seconds
+        if (seconds > highest) highest = seconds
+      }
+    } else noteTime()
+  }
+  if (spanRecords) {
+    addSpan(spanStart, p, spanRecords, spanMarker, spanMarkerEnd)
+  }
+  addRecords(records)
+  if (lowest <= highest) boundTime(<f64>lowest, <f64>highest)
+  // A message that is given up ends where it says it does.
+  return isStream ? skipValues(p, end, left) : end
+}
+
+function noteTime(): void {
+  if (timeState != TIME_OK) countTime(timeState == TIME_BAD)
+  else boundTime(timeSeconds, timeSeconds)
+}
