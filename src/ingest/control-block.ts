@@ -39,10 +39,9 @@ export class ControlBlock {
     this.#doorbell.ring()
   }
 
-  /** No later frame will bear an append time below `watermarkMs`. */
+  /** No later frame will bear an append time below `watermarkMs`. Does not ring: the caller does, once for all shards. */
   setWatermark(watermarkMs: number): void {
     this.#store(WORD.watermarkMs, watermarkMs)
-    this.#doorbell.ring()
   }
 
   setAppendedBytes(byteCount: number): void {

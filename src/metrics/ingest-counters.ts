@@ -1,7 +1,8 @@
 // Runs on: any.
 // Counters of steps 1 to 5. Each ingest thread adds to 64-bit floats in shared memory, one writer per word; main sums the
 // threads when metrics are asked for. Cell = ordinal of the input x INGEST_COUNTERS.length + place in the list; inputs are
-// numbered in the order of the configuration. Every counter has the label `input` besides those that stand here.
+// numbered in the order of the configuration, and what belongs to none has the number after them. Every counter has the
+// label `input` (empty for none) besides those that stand here.
 
 export interface IngestCounter {
   /** What code says to add to it. */
@@ -119,7 +120,7 @@ const PLACES: ReadonlyMap<string, number> = new Map(
 
 /** Bytes of shared memory for the counters of one thread. */
 export function ingestCounterBytes(inputCount: number): number {
-  return Math.max(1, inputCount) * INGEST_COUNTERS.length * Float64Array.BYTES_PER_ELEMENT
+  return (inputCount + 1) * INGEST_COUNTERS.length * Float64Array.BYTES_PER_ELEMENT
 }
 
 /** First cell of an input. */

@@ -1,11 +1,12 @@
-// Runs on: any (types only).
+// Runs on: any.
 // The contract of inputs. They run on ingest threads, hand the bytes of whole messages to the appender, and answer the
 // sender when the appender says that the message is durable in every route that matched.
 
 import type { Clock } from '../core/clock.ts'
+import type { HeldBytes } from '../net/held-bytes.ts'
 import type { OutputLog } from './output.ts'
 
-/** Bytes of one message, or of many Message-mode messages of one tag, that belong to one tag. Views are read at once and not kept. */
+/** Bytes of one message, or of many Message-mode messages, that belong to one tag; up to 4 MiB. Read at once, not kept. */
 export interface Run {
   /** Tag as received, cut to the limit; UTF-8 not checked. */
   readonly tag: Uint8Array
@@ -16,7 +17,9 @@ export interface Run {
   readonly recordCount: number
   /** Forward `chunk` value with its MessagePack type byte, form 1 only; null: none. */
   readonly ingestId: Uint8Array | null
-  /** Event times in seconds, for the frame header. */
+  /** Form 2: some of the messages hold a `chunk`. */
+  readonly hasIngestIds: boolean
+  /** Event times in seconds, for the frame header; Infinity and -Infinity: none is usable. */
   readonly minTimeSeconds: number
   readonly maxTimeSeconds: number
 }
@@ -37,8 +40,9 @@ export type AppendOutcome =
 /** What an input sees of steps 3 to 5. One per ingest thread. */
 export interface Appender {
   /**
-   * Appends one message (all its runs). Order of calls of one connection is the order in the queue. Runs are copied or
-   * written before the call returns.
+   * Appends one message: its runs share tag and id, and are stored whole or not at all. Order of calls of one connection is
+   * the order in the queue. Runs are copied or written before the call returns. After `full` the next call of the same
+   * source is the same message with the same listener.
    */
   append(
     source: AppendSource,
@@ -48,23 +52,55 @@ export interface Appender {
   /** Bytes that no step can read: dead letter of the input (`dlq/in.<input>`), the listener is told when it is durable. */
   refuse(
     source: AppendSource,
-    reason: string,
-    bytes: Uint8Array,
+    letter: RefusedBytes,
     listener: DurableListener | null
   ): AppendOutcome
   /** Calls back once when there may be room again. */
   onRoom(callback: () => void): void
 }
 
+export interface RefusedBytes {
+  /** `undecodable`, `too_large`... */
+  readonly reason: string
+  /** Tag of the message; empty: none was found. */
+  readonly tag: Uint8Array
+  readonly bytes: Uint8Array
+}
+
+/** One object per connection or request. */
 export interface AppendSource {
   readonly inputId: string
   /** Peer address for `source_address_key`; '' when the input does not want it. */
   readonly peer: string
 }
 
-/** Counters an input adds to; names are metrics of metrics/catalog.ts. */
+/**
+ * Messages that are stored although their sender may not know it (queue.md 11). One per ingest thread; keys are made by
+ * `resendKey`. Costs one comparison while nothing is remembered.
+ */
+export interface Resends {
+  /** Nothing remembered: nothing to look up. */
+  readonly isEmpty: boolean
+  /**
+   * `fresh`: store it. `stored`: it is, answer at once. `pending`: it will be, the listener is told. A message that was
+   * found is forgotten unless `isKept`.
+   */
+  find(key: string, isKept: boolean, listener: DurableListener): 'fresh' | 'stored' | 'pending'
+  /** A durable message whose ack may not have arrived. */
+  addStored(key: string): void
+  /** A message of a connection that ended before it was durable; `settle` follows. */
+  addPending(key: string): void
+  settle(key: string, isStored: boolean): void
+}
+
+/** Tag and id of a message (the id with its MessagePack type byte) as one key. */
+export function resendKey(tag: Uint8Array, id: Uint8Array): string {
+  return `${Buffer.from(tag).toString('latin1')}\0${Buffer.from(id).toString('latin1')}`
+}
+
+/** Counters an input adds to; keys stand in metrics/ingest-counters.ts. */
 export interface InputCounters {
-  add(name: string, value: number): void
+  add(key: string, value: number): void
 }
 
 export interface InputContext<K> {
@@ -73,6 +109,9 @@ export interface InputContext<K> {
   readonly clock: Clock
   readonly log: OutputLog
   readonly counters: InputCounters
+  readonly resends: Resends
+  /** Bytes of unfinished messages of all connections of the thread. */
+  readonly held: HeldBytes
   /** The kernel instance of this ingest thread (kernel/scan-kernel.ts); typed by the input that uses it. */
   readonly kernel: K
   /** Number of this ingest thread and how many there are: TCP listeners exist on each, a Unix socket on one. */

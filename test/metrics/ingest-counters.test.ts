@@ -27,7 +27,7 @@ t.test('the series of one metric have one kind, one help and the same labels', (
 t.test('the cells of inputs do not overlap and fit the memory', (t) => {
   t.equal(ingestCounterBase(0), 0)
   t.equal(ingestCounterBase(2), 2 * INGEST_COUNTERS.length)
-  t.equal(ingestCounterBytes(3), 3 * INGEST_COUNTERS.length * 8)
+  t.equal(ingestCounterBytes(3), 4 * INGEST_COUNTERS.length * 8)
   t.equal(INGEST_COUNTERS[ingestCounterPlace('acks') ?? -1]?.metric, 'input_acks_total')
   t.equal(ingestCounterPlace('input_received_messages_total'), undefined)
   t.end()

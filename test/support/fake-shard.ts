@@ -1,0 +1,86 @@
+// A shard writer in memory: keeps what was appended and tells waiters when the test says so.
+
+import type { RouteTarget } from '../../src/ingest/appender.ts'
+import { ControlBlock, Doorbell } from '../../src/ingest/control-block.ts'
+import type { AppendGroup, ShardAppender, Waiter } from '../../src/storage/append.ts'
+import { CONTROL_BLOCK_BYTES, type ShardState } from '../../src/threads/shared.ts'
+
+export class FakeWriter implements ShardAppender {
+  state: ShardState = 'ok'
+  unsyncedBytes = 0
+  nextOffset = 0
+  commitCount = 0
+  /** Refuses appends while the state still says ok, as a disk does that fails at this very write. */
+  isRefusing = false
+  readonly groups: AppendGroup[] = []
+  #waiters: Waiter[] = []
+
+  append(group: AppendGroup, waiter: Waiter | null): boolean {
+    if (this.state !== 'ok' || this.isRefusing) return false
+    this.groups.push({
+      ...group,
+      tag: Buffer.from(group.tag),
+      entries: Buffer.from(group.entries),
+      ingestId: group.ingestId === null ? null : Buffer.from(group.ingestId)
+    })
+    this.nextOffset += group.recordCount
+    this.unsyncedBytes += group.entries.length
+    if (waiter !== null) this.#waiters.push(waiter)
+    return true
+  }
+
+  commit(): void {
+    this.commitCount++
+  }
+
+  tick(): number {
+    return 0
+  }
+
+  probe(): void {}
+
+  seal(): boolean {
+    return false
+  }
+
+  async close(): Promise<void> {}
+
+  /** The sync ended. */
+  finish(): void {
+    const waiters = this.#waiters
+    this.#waiters = []
+    this.unsyncedBytes = 0
+    for (const waiter of waiters) waiter.onDurable()
+  }
+
+  /** The sync failed. */
+  fail(): void {
+    const waiters = this.#waiters
+    this.#waiters = []
+    for (const waiter of waiters) waiter.onRejected('sync')
+  }
+
+  get texts(): string[] {
+    return this.groups.map((group) => Buffer.from(group.entries).toString())
+  }
+}
+
+export interface FakeTarget extends RouteTarget {
+  readonly writer: FakeWriter
+  readonly words: BigInt64Array
+}
+
+export function fakeTarget(log: string, rest: Partial<RouteTarget> = {}): FakeTarget {
+  const shared = new SharedArrayBuffer(CONTROL_BLOCK_BYTES)
+  return {
+    log,
+    control: new ControlBlock(shared, new Doorbell(new SharedArrayBuffer(4))),
+    overflow: 'block',
+    isDroppedAcked: false,
+    bytesMax: 1000,
+    isDirty: false,
+    ...rest,
+    writer: new FakeWriter(),
+    words: new BigInt64Array(shared)
+  }
+}
