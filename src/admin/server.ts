@@ -1,0 +1,121 @@
+// Runs on: main.
+// Admin HTTP: health, metrics, queues and dead letters. Loopback by default. Routes that change something or show records
+// answer only where the listener is loopback, or the caller has the token. `Host` must be an address or localhost, so
+// that a web page cannot reach it by rebinding a name.
+
+import { timingSafeEqual } from 'node:crypto'
+import { isIP } from 'node:net'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import type { Clock } from '../core/clock.ts'
+import { MillraceError } from '../core/errors.ts'
+import { PAGE_POLICY, renderPage } from './page.ts'
+import type { AdminSource, Health } from './status.ts'
+
+export interface AdminOptions {
+  readonly host: string
+  readonly port: number
+  /** Bearer token of the guarded routes; null: loopback listeners only. */
+  readonly token: string | null
+  /** Names besides addresses and localhost that `Host` may hold. */
+  readonly hostNames: readonly string[]
+  readonly clock: Clock
+}
+
+/** Dead letters shown at once. */
+const SHOWN_MAX = 1000
+
+export class AdminServer {
+  readonly #app: FastifyInstance
+  readonly #source: AdminSource
+  readonly #options: AdminOptions
+
+  constructor(source: AdminSource, options: AdminOptions) {
+    this.#source = source
+    this.#options = options
+    this.#app = Fastify({ logger: false, forceCloseConnections: true })
+    this.#app.addHook('onRequest', (request, reply) => this.#checkHost(request, reply))
+    this.#health()
+    this.#api()
+  }
+
+  /** Address as bound: `http://127.0.0.1:9480`. */
+  async start(): Promise<string> {
+    try {
+      return await this.#app.listen({ host: this.#options.host, port: this.#options.port })
+    } catch (error) {
+      const { host, port } = this.#options
+      throw new MillraceError('MR_LISTEN', `admin cannot listen on ${host}:${port}`, {
+        cause: error
+      })
+    }
+  }
+
+  stop(): Promise<void> {
+    return this.#app.close()
+  }
+
+  #health(): void {
+    const source = this.#source
+    const answer = (health: Health, reply: FastifyReply) =>
+      reply.code(health.isOk ? 200 : 503).send({ ok: health.isOk, reasons: health.reasons })
+    this.#app.get('/livez', (_, reply) => answer(source.liveness(), reply))
+    this.#app.get('/readyz', (_, reply) => answer(source.readiness(), reply))
+    this.#app.get('/metrics', async (_, reply) =>
+      reply.type(source.metricsContentType).send(await source.metricsText())
+    )
+    this.#app.get('/', (_, reply) =>
+      reply
+        .type('text/html; charset=utf-8')
+        .header('content-security-policy', PAGE_POLICY)
+        .send(renderPage(source, this.#options.clock.nowMs()))
+    )
+  }
+
+  #api(): void {
+    const source = this.#source
+    this.#app.get('/api/v1/queues', () => source.queues())
+    this.#app.get('/api/v1/status', () => ({
+      version: source.version,
+      uptimeSeconds: (this.#options.clock.nowMs() - source.startedMs) / 1000,
+      addresses: source.addresses(),
+      readiness: source.readiness()
+    }))
+    this.#app.get('/api/v1/dlq', () => source.deadLetterLogs())
+    const guard = {
+      preHandler: (request: FastifyRequest, reply: FastifyReply) => this.#guard(request, reply)
+    }
+    this.#app.get<{ Params: { log: string }; Querystring: { limit?: string } }>(
+      '/api/v1/dlq/:log',
+      guard,
+      (request) => {
+        const limit = Math.min(Number(request.query.limit ?? 20) || 20, SHOWN_MAX)
+        return source.deadLetters(request.params.log, limit)
+      }
+    )
+    this.#app.post<{ Params: { log: string }; Querystring: { dry_run?: string } }>(
+      '/api/v1/dlq/:log/replay',
+      guard,
+      (request) => source.replay(request.params.log, request.query.dry_run === 'true')
+    )
+  }
+
+  async #checkHost(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const name = request.hostname.replace(/^\[|\]$/g, '')
+    const isKnown =
+      isIP(name) !== 0 || name === 'localhost' || this.#options.hostNames.includes(name)
+    if (!isKnown) await reply.code(421).send({ error: `host ${name} is not served here` })
+  }
+
+  async #guard(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const { host, token } = this.#options
+    const isLoopback = host === 'localhost' || host === '::1' || host.startsWith('127.')
+    if (token === null && isLoopback) return
+    const given = Buffer.from(request.headers.authorization ?? '')
+    const wanted = Buffer.from(`Bearer ${token ?? ''}`)
+    const isRight =
+      token !== null && given.length === wanted.length && timingSafeEqual(given, wanted)
+    if (!isRight) {
+      await reply.code(401).send({ error: 'set admin.token and send it as a bearer token' })
+    }
+  }
+}

@@ -1,0 +1,85 @@
+// Runs on: any (types only).
+// What the admin server asks of the router. Plain data, also the JSON of the API and of `millrace queue ls`.
+
+/** One cursor: a destination on a shard of a route. Records; the identity of the queue holds over these fields. */
+export interface CursorStatus {
+  readonly route: string
+  readonly shard: string
+  readonly destination: string
+  readonly appended: number
+  readonly delivered: number
+  /** Of the delivered: what the destination had already. */
+  readonly duplicateSuppressed: number
+  readonly deadLettered: number
+  readonly dropped: Readonly<Record<string, number>>
+  readonly lost: Readonly<Record<string, number>>
+  readonly pending: number
+  /** Append time of the oldest pending record; null: nothing pends. */
+  readonly oldestPendingMs: number | null
+  readonly lastError: string | null
+}
+
+export interface ShardStatus {
+  readonly route: string
+  readonly shard: string
+  readonly state: string
+  readonly segments: number
+  readonly diskBytes: number
+  readonly durability: string
+  readonly overflow: string
+  readonly bytesMax: number
+}
+
+export interface QueuesStatus {
+  readonly shards: readonly ShardStatus[]
+  readonly cursors: readonly CursorStatus[]
+}
+
+export interface DeadLetterLogStatus {
+  /** `out.search`, `in.web`, `unmatched`. */
+  readonly log: string
+  readonly records: number
+  readonly bytes: number
+}
+
+export interface DeadLetterView {
+  readonly log: string
+  readonly offset: number
+  /** Position id of the record in its queue. */
+  readonly id: string
+  readonly timeMs: number
+  readonly tag: string
+  readonly route: string
+  readonly output: string
+  readonly target: string
+  readonly reason: string
+  readonly status: number | null
+  readonly error: string
+  /** The record as JSON text, cut to 4 KiB. */
+  readonly record: string
+}
+
+export interface ReplayOutcome {
+  readonly matched: number
+  readonly stored: number
+  readonly failed: number
+}
+
+export interface Health {
+  readonly isOk: boolean
+  readonly reasons: readonly string[]
+}
+
+export interface AdminSource {
+  readonly version: string
+  readonly startedMs: number
+  liveness(): Health
+  readiness(): Health
+  metricsText(): Promise<string>
+  readonly metricsContentType: string
+  queues(): QueuesStatus
+  addresses(): Readonly<Record<string, readonly string[]>>
+  deadLetterLogs(): readonly DeadLetterLogStatus[]
+  deadLetters(log: string, limit: number): Promise<readonly DeadLetterView[]>
+  replay(log: string, isDryRun: boolean): Promise<ReplayOutcome>
+}

@@ -1,0 +1,114 @@
+import { request } from 'node:http'
+import t, { type Test } from 'tap'
+import { AdminServer } from '../../src/admin/server.ts'
+import type { AdminSource, CursorStatus } from '../../src/admin/status.ts'
+import { MetricRegistry } from '../../src/metrics/registry.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+
+const CURSOR: CursorStatus = {
+  route: 'rest',
+  shard: '00',
+  destination: 'search',
+  appended: 10,
+  delivered: 6,
+  duplicateSuppressed: 1,
+  deadLettered: 1,
+  dropped: { filtered: 1 },
+  lost: {},
+  pending: 2,
+  oldestPendingMs: 1_700_000_000_000 - 65_000,
+  lastError: '<script>alert(1)</script>'
+}
+
+function source(changes: Partial<AdminSource> = {}): AdminSource {
+  const registry = new MetricRegistry()
+  registry.provide('queue_pending_records', () => [
+    { labels: { route: 'rest', shard: '00', destination: 'search' }, value: 2 }
+  ])
+  return {
+    version: '1.2.3',
+    startedMs: 1_700_000_000_000 - 3_600_000,
+    liveness: () => ({ isOk: true, reasons: [] }),
+    readiness: () => ({ isOk: false, reasons: ['rest/00 is full'] }),
+    metricsText: () => registry.text(),
+    metricsContentType: registry.contentType,
+    queues: () => ({ shards: [], cursors: [CURSOR] }),
+    addresses: () => ({ containers: ['tcp://127.0.0.1:24224'] }),
+    deadLetterLogs: () => [{ log: 'out.search', records: 1, bytes: 200 }],
+    deadLetters: async () => [],
+    replay: async () => ({ matched: 1, stored: 1, failed: 0 }),
+    ...changes
+  }
+}
+
+async function started(t: Test, changes: Partial<AdminSource> = {}, token: string | null = null) {
+  const server = new AdminServer(source(changes), {
+    host: '127.0.0.1',
+    port: 0,
+    token,
+    hostNames: [],
+    clock: new FakeClock()
+  })
+  const url = await server.start()
+  t.teardown(() => server.stop())
+  return url
+}
+
+function statusWithHost(url: string, host: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    request(url, { headers: { host } }, (response) => {
+      response.resume()
+      resolve(response.statusCode ?? 0)
+    })
+      .on('error', reject)
+      .end()
+  })
+}
+
+t.test('readiness tells its reasons and liveness does not depend on it', async (t) => {
+  const url = await started(t)
+  t.equal((await fetch(`${url}/livez`)).status, 200)
+  const ready = await fetch(`${url}/readyz`)
+  t.equal(ready.status, 503)
+  t.same(await ready.json(), { ok: false, reasons: ['rest/00 is full'] })
+})
+
+t.test('the page shows lag and escapes what destinations say', async (t) => {
+  const page = await (await fetch(await started(t))).text()
+  t.match(page, '1 min', 'lag')
+  t.match(page, 'not ready: rest/00 is full')
+  t.notMatch(page, '<script>')
+})
+
+t.test('metrics are Prometheus text with the values of the sources', async (t) => {
+  const answer = await fetch(`${await started(t)}/metrics`)
+  t.match(answer.headers.get('content-type'), /^text\/plain; version=0\.0\.4/)
+  t.match(
+    await answer.text(),
+    'millrace_queue_pending_records{route="rest",shard="00",destination="search"} 2'
+  )
+})
+
+t.test(
+  'a host name that is not ours is refused: a page that rebinds a name gets nothing',
+  async (t) => {
+    const url = await started(t)
+    t.equal(await statusWithHost(`${url}/api/v1/queues`, 'evil.example'), 421)
+    t.equal(await statusWithHost(`${url}/api/v1/queues`, 'localhost:9480'), 200)
+  }
+)
+
+t.test('with a token, records and changes need it and figures do not', async (t) => {
+  const url = await started(t, {}, 'secret')
+  t.equal((await fetch(`${url}/api/v1/dlq`)).status, 200)
+  t.equal((await fetch(`${url}/api/v1/dlq/out.search`)).status, 401)
+  const replay = (authorization: string) =>
+    fetch(`${url}/api/v1/dlq/out.search/replay`, { method: 'POST', headers: { authorization } })
+  t.equal((await replay('Bearer wrong!')).status, 401)
+  t.same(await (await replay('Bearer secret')).json(), { matched: 1, stored: 1, failed: 0 })
+})
+
+t.test('a metric that the catalog does not know is a mistake', (t) => {
+  t.throws(() => new MetricRegistry().provide('no_such', () => []), /not in the catalog/)
+  t.end()
+})
