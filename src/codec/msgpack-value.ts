@@ -1,0 +1,45 @@
+// Runs on: any.
+// Single MessagePack values as JavaScript values, for dead letters, tools and tests. Never on raw client bytes: the
+// library allocates what a header declares.
+
+import { Decoder, Encoder, ExtensionCodec } from '@msgpack/msgpack'
+
+/** Event time of the Forward protocol: ext type 0, seconds and nanoseconds. */
+export class EventTime {
+  readonly seconds: number
+  readonly nanoseconds: number
+
+  constructor(seconds: number, nanoseconds: number) {
+    this.seconds = seconds
+    this.nanoseconds = nanoseconds
+  }
+}
+
+const codec = new ExtensionCodec()
+codec.register({
+  type: 0,
+  encode(value) {
+    if (!(value instanceof EventTime)) return null
+    const bytes = Buffer.alloc(8)
+    bytes.writeUInt32BE(value.seconds, 0)
+    bytes.writeUInt32BE(value.nanoseconds, 4)
+    return bytes
+  },
+  decode(bytes) {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    return new EventTime(view.getUint32(0), view.getUint32(4))
+  }
+})
+
+const encoder = new Encoder({ extensionCodec: codec })
+const decoder = new Decoder({ extensionCodec: codec, useBigInt64: true, rawStrings: false })
+
+export function encodeValue(value: unknown): Buffer {
+  const bytes = encoder.encodeSharedRef(value)
+  return Buffer.from(bytes)
+}
+
+/** Throws when the bytes are no single value. 64-bit integers arrive as bigint. */
+export function decodeValue(bytes: Uint8Array): unknown {
+  return decoder.decode(bytes)
+}
