@@ -1,0 +1,382 @@
+// Steps 6 to 9. Runs on: main.
+// One destination on one shard: take frames, have them rendered, send the bodies, finish. Tasks run one after another,
+// since a task begins with the open groups of the one before; bodies of many tasks are in flight at once.
+// Holds at most: frames of one task, and as many bodies as the output has slots.
+
+import type { Clock } from '../core/clock.ts'
+import { errorText } from '../core/errors.ts'
+import { CURSOR_RANGES_MAX, TASK_INPUT_BYTES_MAX } from '../core/limits.ts'
+import type { Output, OutputSizes, RenderedBody } from '../plugin/output.ts'
+import type { FrameRef, SegmentRef, TaskRequest, TaskResult } from '../threads/messages.ts'
+import { BodyFlight, type FlightOptions } from './body-flight.ts'
+import { FrameWindow } from './frame-window.ts'
+import { RowIndex } from './row-index.ts'
+import type { Slot, Slots } from './slots.ts'
+import {
+  type FinishSink,
+  settleSteps,
+  TaskSettlement,
+  type WriteLetters
+} from './task-settlement.ts'
+import { WakeUp } from './wake-up.ts'
+
+/** What the reader of a shard gives: a frame, or offsets that cannot be read. */
+export type Taken =
+  | { readonly kind: 'frame'; readonly frame: FrameRef }
+  | {
+      readonly kind: 'hole'
+      readonly firstOffset: number
+      readonly endOffset: number
+      readonly reason: 'corrupt' | 'unsynced' | 'unacked'
+    }
+
+/** The shard as one lane sees it. */
+export interface LaneSource {
+  /** Next frame or hole below the visible end; null: none yet. */
+  next(): Taken | null
+  segment(ordinal: number): SegmentRef
+  readonly watermarkMs: number
+  readonly logId: Uint8Array
+}
+
+export interface LaneCursor extends FinishSink {
+  /** Everything below is finished. */
+  readonly lowOffset: number
+  /** Finished ranges above `lowOffset`. */
+  readonly rangeCount: number
+  /** Finished ranges that touch [first, end). */
+  finishedWithin(first: number, end: number): readonly (readonly [number, number])[]
+}
+
+export interface LaneOptions {
+  readonly destination: string
+  readonly generation: number
+  readonly source: LaneSource
+  readonly cursor: LaneCursor
+  readonly slots: Slots
+  readonly sizes: OutputSizes
+  readonly output: Output
+  /** Bodies of one target go one after another: tails by target, shared by the lanes of the output. */
+  readonly targetTails: Map<string, Promise<void>>
+  readonly pool: { run(task: TaskRequest): Promise<TaskResult> }
+  readonly writeLetters: WriteLetters
+  readonly flight: Pick<FlightOptions, 'observer' | 'random' | 'retry'>
+  readonly clock: Clock
+  readonly signal: AbortSignal
+  /** Called after anything was finished, and with the result of every task. */
+  readonly onProgress: () => void
+  readonly onTask: (result: TaskResult) => void
+  readonly onTrouble: (error: unknown) => void
+}
+
+/** First guess of rendered bytes per stored byte; high, so that first bodies fit. */
+const GROWTH_GUESS = 1.6
+/** Weight of the newest task in the running growth. */
+const GROWTH_WEIGHT = 0.3
+/** Share of a body that a task aims at: a little less than full leaves room for records that grow more. */
+const FILL_SHARE = 0.96
+/** Room for open members and bodies in flight below the ceiling of a cursor. */
+const RANGES_RESERVE = 500
+/** Smallest record that a slot has index room for, bytes. */
+export const ROW_BYTES_MIN = 64
+/** Wait after a task that failed, milliseconds. */
+const TASK_RETRY_MS = 1000
+
+export class Lane {
+  readonly #options: LaneOptions
+  readonly #window: FrameWindow
+  readonly #wakeUp = new WakeUp()
+  #nextOffset: number
+  #growth = GROWTH_GUESS
+  #carry: Uint8Array | null = null
+  #dueMs: number | null = null
+  /** When the frames in the window began to wait for more, monotonic. */
+  #waitingSinceMs: number | null = null
+  #flightCount = 0
+  /** Offsets to render again, alone: their body could not be cut in its slot. */
+  readonly #again: {
+    frames: readonly FrameRef[]
+    segments: readonly SegmentRef[]
+    offsets: number[]
+  }[] = []
+
+  constructor(options: LaneOptions) {
+    this.#options = options
+    this.#window = new FrameWindow((ordinal) => options.source.segment(ordinal))
+    this.#nextOffset = options.cursor.lowOffset
+  }
+
+  /** Frames became visible, the watermark moved, a slot or room in the cursor became free. */
+  wake(): void {
+    this.#wakeUp.ring()
+  }
+
+  /** Nothing taken, nothing in flight: what the shard has shown is finished, but for open groups. */
+  get isIdle(): boolean {
+    return this.#flightCount === 0 && this.#window.isEmpty && this.#again.length === 0
+  }
+
+  get flightCount(): number {
+    return this.#flightCount
+  }
+
+  /** Append time of the oldest frame that is taken and not rendered, or null. */
+  get oldestMs(): number | null {
+    return this.#window.oldestMs
+  }
+
+  /** Runs until the signal aborts; flights end by themselves, `settledFlights` waits for them. */
+  async run(): Promise<void> {
+    const { signal } = this.#options
+    while (!signal.aborted) {
+      try {
+        await this.#turn()
+      } catch (error) {
+        if (signal.aborted) return
+        // A task is pure: what failed is repeated. Nothing was finished by it.
+        this.#options.onTrouble(error)
+        await this.#options.clock.sleep(TASK_RETRY_MS, signal).catch(() => undefined)
+      }
+    }
+  }
+
+  async #turn(): Promise<void> {
+    if (this.#again.length > 0) return await this.#renderAgain()
+    this.#take()
+    const waitMs = this.#waitMs()
+    if (waitMs > 0) return await this.#sleep(waitMs)
+    const slot = await this.#slot()
+    if (slot === null) return
+    let isGiven = false
+    try {
+      const cut = this.#window.cut(this.#inputBytesMax())
+      const isAll = cut.byteCount === this.#window.byteCount
+      const task = this.#task(
+        slot,
+        cut.frames,
+        cut.segments,
+        this.#nextOffset,
+        cut.endOffset,
+        isAll
+      )
+      const result = await this.#options.pool.run(task)
+      this.#learn(cut.byteCount, cut.endOffset, task.fromOffset, result)
+      isGiven = true
+      await this.#deliver(slot, task, result)
+    } finally {
+      if (!isGiven) this.#options.slots.give(slot)
+    }
+  }
+
+  /** Fills the window from the reader; holes are finished at once. */
+  #take(): void {
+    const { cursor, source } = this.#options
+    while (this.#window.byteCount < this.#inputBytesMax()) {
+      if (cursor.rangeCount > CURSOR_RANGES_MAX - RANGES_RESERVE) return
+      const taken = source.next()
+      if (taken === null) return
+      if (taken.kind === 'hole') {
+        cursor.finish(taken.firstOffset, taken.endOffset, { kind: 'lost', reason: taken.reason })
+        this.#options.onProgress()
+        continue
+      }
+      const { firstOffset, recordCount } = taken.frame
+      if (firstOffset + recordCount <= cursor.lowOffset) continue
+      if (this.#window.isEmpty) {
+        this.#nextOffset = Math.max(firstOffset, cursor.lowOffset)
+        this.#waitingSinceMs ??= this.#options.clock.monotonicMs()
+      }
+      this.#window.push(taken.frame)
+    }
+  }
+
+  #inputBytesMax(): number {
+    const { bodyBytesMax } = this.#options.sizes
+    return Math.min(TASK_INPUT_BYTES_MAX, Math.floor((bodyBytesMax * FILL_SHARE) / this.#growth))
+  }
+
+  /** How long to wait before the next task; 0: run one now. */
+  #waitMs(): number {
+    const { clock, sizes, source } = this.#options
+    if (this.#window.byteCount >= this.#inputBytesMax() * FILL_SHARE) return 0
+    if (!this.#window.isEmpty) {
+      const waitedMs = clock.monotonicMs() - (this.#waitingSinceMs ?? 0)
+      return Math.max(0, sizes.lingerMs - waitedMs)
+    }
+    // Nothing but open groups: an empty task closes those that are due by the shard's own time.
+    if (this.#dueMs !== null && source.watermarkMs >= this.#dueMs) return 0
+    return Number.POSITIVE_INFINITY
+  }
+
+  async #sleep(waitMs: number): Promise<void> {
+    const { clock, signal } = this.#options
+    if (waitMs === Number.POSITIVE_INFINITY) return await this.#wakeUp.wait(signal)
+    const timer = new AbortController()
+    const cancel = clock.after(waitMs, () => timer.abort())
+    await this.#wakeUp.wait(AbortSignal.any([signal, timer.signal]))
+    cancel()
+  }
+
+  /** null: woken by shutdown. */
+  async #slot(): Promise<Slot | null> {
+    const { slots, signal } = this.#options
+    for (;;) {
+      if (signal.aborted) return null
+      const slot = slots.take()
+      if (slot !== null) return slot
+      slots.whenFree(() => this.#wakeUp.ring())
+      await this.#wakeUp.wait(signal)
+    }
+  }
+
+  #task(
+    slot: Slot,
+    frames: readonly FrameRef[],
+    segments: readonly SegmentRef[],
+    fromOffset: number,
+    endOffset: number,
+    isAtEnd: boolean
+  ): TaskRequest {
+    const { cursor, destination, generation, sizes, source } = this.#options
+    return {
+      kind: 'task',
+      generation,
+      destination,
+      logId: source.logId,
+      segments,
+      frames,
+      fromOffset,
+      finished: cursor.finishedWithin(fromOffset, endOffset),
+      slot: { startByte: slot.startByte, byteCount: slot.byteCount },
+      bodyBytesMax: sizes.bodyBytesMax,
+      rowsMax: Math.floor(sizes.bodyBytesMax / ROW_BYTES_MIN),
+      carry: this.#carry,
+      watermarkMs: source.watermarkMs,
+      isAtEnd
+    }
+  }
+
+  #learn(byteCount: number, endOffset: number, fromOffset: number, result: TaskResult): void {
+    const renderedBytes = result.bodies.reduce((sum, body) => sum + body.byteCount, 0)
+    const looked = result.resumeOffset >= endOffset ? byteCount : 0
+    if (looked > 0 && result.rowCount > 0) {
+      const growth = Math.max(0.05, renderedBytes / looked)
+      this.#growth += (growth - this.#growth) * GROWTH_WEIGHT
+    } else if (result.resumeOffset < endOffset) {
+      // The slot was full before the input was used up.
+      this.#growth *=
+        1 + GROWTH_WEIGHT * ((endOffset - result.resumeOffset) / (endOffset - fromOffset))
+    }
+    this.#carry = result.carry
+    this.#dueMs = result.dueMs
+    this.#nextOffset = Math.max(this.#nextOffset, result.resumeOffset)
+    this.#window.dropBelow(this.#nextOffset)
+    this.#waitingSinceMs = this.#window.isEmpty ? null : this.#options.clock.monotonicMs()
+    this.#options.onTask(result)
+  }
+
+  /** Settles what the steps decided, and lets the bodies fly. The slot is given back when all are settled. */
+  async #deliver(slot: Slot, task: TaskRequest, result: TaskResult): Promise<void> {
+    const { cursor, slots, writeLetters } = this.#options
+    this.#flightCount++
+    const rows = new RowIndex(
+      slot.bytes,
+      result.rowIndexStartByte,
+      result.rowCount,
+      task.fromOffset
+    )
+    const flights = result.bodies.map((body) => this.#fly(slot, task, result, body, rows))
+    const done = Promise.all(flights).finally(() => {
+      this.#flightCount--
+      slots.give(slot)
+      this.#options.onProgress()
+      this.#wakeUp.ring()
+    })
+    // Flights report their own trouble; nothing is left to reject but a bug, which onTrouble shows.
+    done.catch((error) => this.#options.onTrouble(error))
+    await settleSteps(result, cursor, writeLetters)
+    if (result.bodies.length === 0) this.#options.onProgress()
+  }
+
+  #fly(
+    slot: Slot,
+    task: TaskRequest,
+    result: TaskResult,
+    body: RenderedBody,
+    rows: RowIndex
+  ): Promise<void> {
+    const { clock, cursor, flight, onProgress, output, signal, sizes, writeLetters } = this.#options
+    const settlement = new TaskSettlement({
+      rows,
+      sink: cursor,
+      writeLetters,
+      target: body.target,
+      joined: result.joined,
+      onRenderAgain: (offsets) => {
+        this.#again.push({ frames: task.frames, segments: task.segments, offsets: [...offsets] })
+        this.#wakeUp.ring()
+      }
+    })
+    const options: FlightOptions = {
+      ...flight,
+      output,
+      slot: slot.bytes,
+      rows,
+      settlement,
+      clock,
+      signal,
+      flushTimeoutMs: sizes.flushTimeoutMs
+    }
+    const fly = () => new BodyFlight(body, options).run().then(onProgress)
+    return sizes.isOrderedPerTarget ? this.#inTurn(body.target, fly) : fly()
+  }
+
+  #inTurn(target: string, fly: () => Promise<void>): Promise<void> {
+    const { targetTails } = this.#options
+    const turn = (targetTails.get(target) ?? Promise.resolve()).then(fly)
+    const tail = turn.catch(() => undefined)
+    targetTails.set(target, tail)
+    // Targets come and go; a tail that nobody waits for is forgotten.
+    void tail.then(() => {
+      if (targetTails.get(target) === tail) targetTails.delete(target)
+    })
+    return turn
+  }
+
+  /** A task over the same frames with everything passed over but the offsets that are left; half of them at once. */
+  async #renderAgain(): Promise<void> {
+    const job = this.#again.shift()
+    if (job === undefined) return
+    const offsets = job.offsets.sort((one, other) => one - other)
+    const half = offsets.splice(0, Math.max(1, offsets.length >>> 1))
+    if (offsets.length > 0) this.#again.push({ ...job, offsets })
+    const slot = await this.#slot()
+    const first = half[0]
+    if (slot === null || first === undefined) return
+    const endOffset = (half.at(-1) ?? first) + 1
+    const request = this.#task(slot, job.frames, job.segments, first, endOffset, false)
+    const task = { ...request, carry: null, finished: gaps(half, job.frames) }
+    try {
+      const result = await this.#options.pool.run(task)
+      await this.#deliver(slot, task, result)
+    } catch (error) {
+      this.#again.unshift({ ...job, offsets: half })
+      this.#options.slots.give(slot)
+      throw new Error(`rendering again failed: ${errorText(error)}`, { cause: error })
+    }
+  }
+}
+
+/** Ranges between the offsets, up to the end of the frames: what a task has to pass over. */
+function gaps(offsets: readonly number[], frames: readonly FrameRef[]): [number, number][] {
+  const ranges: [number, number][] = []
+  let next = offsets[0] ?? 0
+  for (const offset of offsets) {
+    if (offset > next) ranges.push([next, offset])
+    next = offset + 1
+  }
+  const last = frames.at(-1)
+  const end = last === undefined ? next : last.firstOffset + last.recordCount
+  if (end > next) ranges.push([next, end])
+  return ranges
+}

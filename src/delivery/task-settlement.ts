@@ -1,0 +1,140 @@
+// Step 9. Runs on: main.
+// From what became of the rows of one task to the cursor: stored rows and the members joined into them, dead letters
+// (durable first), what steps removed, what is damaged.
+
+import { unreachable } from '../core/invariant.ts'
+import type { TaskResult } from '../threads/messages.ts'
+import type { Settlement } from './body-flight.ts'
+import { eachOffsetRange, type RowIndex } from './row-index.ts'
+import type { RefusedRow } from './verdicts.ts'
+
+export type Fate =
+  | { readonly kind: 'delivered' }
+  | { readonly kind: 'duplicate' }
+  | { readonly kind: 'dead_lettered' }
+  | { readonly kind: 'dropped'; readonly reason: string }
+  | { readonly kind: 'lost'; readonly reason: string }
+
+/** The part of a cursor that settlement writes. */
+export interface FinishSink {
+  finish(firstOffset: number, endOffset: number, fate: Fate): void
+}
+
+/** Why a record goes to the dead letters, before its bytes are read. */
+export interface LetterRequest {
+  readonly offsets: readonly number[]
+  readonly reason: string
+  readonly step: string
+  readonly status: number | null
+  readonly text: string
+  readonly target: string
+}
+
+/** Writes dead letters; settles when they are durable. */
+export type WriteLetters = (letters: readonly LetterRequest[]) => Promise<void>
+
+export class TaskSettlement implements Settlement {
+  readonly #rows: RowIndex
+  readonly #sink: FinishSink
+  readonly #writeLetters: WriteLetters
+  readonly #target: string
+  readonly #membersOf: ReadonlyMap<number, readonly number[]>
+  readonly #onRenderAgain: (offsets: readonly number[]) => void
+
+  constructor(options: {
+    rows: RowIndex
+    sink: FinishSink
+    writeLetters: WriteLetters
+    target: string
+    joined: TaskResult['joined']
+    onRenderAgain: (offsets: readonly number[]) => void
+  }) {
+    this.#rows = options.rows
+    this.#sink = options.sink
+    this.#writeLetters = options.writeLetters
+    this.#target = options.target
+    this.#membersOf = new Map(options.joined.map(({ owner, offsets }) => [owner, offsets]))
+    this.#onRenderAgain = options.onRenderAgain
+  }
+
+  stored(rows: Iterable<number>, isDuplicate: boolean): void {
+    const fate: Fate = { kind: isDuplicate ? 'duplicate' : 'delivered' }
+    eachOffsetRange(this.#rows, rows, (first, end) => {
+      this.#sink.finish(first, end, fate)
+      if (this.#membersOf.size > 0) this.#finishMembers(first, end, fate)
+    })
+  }
+
+  async refused(rows: readonly RefusedRow[]): Promise<void> {
+    const letters = rows.map(({ row, reason, status, text }) => ({
+      offsets: this.#offsetsOf(this.#rows.offset(row)),
+      reason,
+      step: '',
+      status,
+      text,
+      target: this.#target
+    }))
+    await this.#writeLetters(letters)
+    for (const { offsets } of letters) finishEach(this.#sink, offsets, { kind: 'dead_lettered' })
+  }
+
+  renderAgain(rows: Iterable<number>): void {
+    const offsets: number[] = []
+    for (const row of rows) offsets.push(...this.#offsetsOf(this.#rows.offset(row)))
+    this.#onRenderAgain(offsets)
+  }
+
+  #offsetsOf(owner: number): number[] {
+    return [owner, ...(this.#membersOf.get(owner) ?? [])]
+  }
+
+  #finishMembers(first: number, end: number, fate: Fate): void {
+    for (let offset = first; offset < end; offset++) {
+      finishEach(this.#sink, this.#membersOf.get(offset) ?? [], fate)
+    }
+  }
+}
+
+/** What the pool thread decided by itself: removed, damaged, refused by a step. */
+export async function settleSteps(
+  result: TaskResult,
+  sink: FinishSink,
+  writeLetters: WriteLetters
+): Promise<void> {
+  for (const { first, end } of result.dropped) {
+    sink.finish(first, end, { kind: 'dropped', reason: 'filtered' })
+  }
+  for (const { first, end } of result.damaged) {
+    sink.finish(first, end, { kind: 'lost', reason: 'corrupt' })
+  }
+  if (result.deadLetters.length === 0) return
+  const letters = result.deadLetters.map(({ offset, members, step, reason }) => ({
+    offsets: [offset, ...(members ?? []).filter((member) => member !== offset)],
+    reason,
+    step,
+    status: null,
+    text: '',
+    target: ''
+  }))
+  await writeLetters(letters)
+  for (const { offsets } of letters) finishEach(sink, offsets, { kind: 'dead_lettered' })
+}
+
+function finishEach(sink: FinishSink, offsets: readonly number[], fate: Fate): void {
+  for (const offset of offsets) sink.finish(offset, offset + 1, fate)
+}
+
+/** Label of a fate in metrics: `dropped` and `lost` have a reason. */
+export function fateReason(fate: Fate): string {
+  switch (fate.kind) {
+    case 'dropped':
+    case 'lost':
+      return fate.reason
+    case 'delivered':
+    case 'duplicate':
+    case 'dead_lettered':
+      return ''
+    default:
+      return unreachable(fate)
+  }
+}
