@@ -13,6 +13,7 @@ import { type Router, routersUnderTest } from './runner/routers.ts'
 import { type Scenario, scenarios } from './runner/scenarios.ts'
 
 const BENCH = import.meta.dirname
+const failures: string[] = []
 
 const { values } = parseArgs({
   options: {
@@ -45,7 +46,10 @@ async function runAll(
     for (const scenario of jobs) {
       for (const router of routers) {
         const folder = join(BENCH, 'out', `${router.name}-${scenario.name}`)
-        const result = await runOnce(router, scenario, size, folder)
+        const result = await runOnce(router, scenario, size, folder).catch((error) => {
+          failures.push(`${router.name} ${scenario.name}: ${error}`)
+          return null
+        })
         if (result === null) continue
         results.push(result)
         console.log(JSON.stringify(result))
@@ -93,4 +97,6 @@ for (const gate of checkGates(runs)) {
     `${verdict}: ${gate.scenario} ${gate.figure} ${gate.value} (${gate.kind} ${gate.limit})`
   )
 }
-process.exitCode = checkGates(runs).every((gate) => gate.isHeld) ? 0 : 1
+for (const failure of failures) console.log(`FAILED: ${failure}`)
+const isGood = failures.length === 0 && checkGates(runs).every((gate) => gate.isHeld)
+process.exitCode = isGood ? 0 : 1
