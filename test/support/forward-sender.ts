@@ -82,7 +82,7 @@ export class ForwardSender {
 
   private connect(): void {
     const socket = connect(this.options.address)
-    let rest = Buffer.alloc(0)
+    let rest: Buffer = Buffer.alloc(0)
     this.socket = socket
     socket.on('connect', () => {
       this.isOpen = true
