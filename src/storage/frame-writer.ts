@@ -1,0 +1,252 @@
+// Step 4. Runs on: ingest, main (dead letters).
+// Turns groups into frames in the active segment of one shard; synchronous, knows nothing of syncs and waiters. A failed
+// or short write is taken back to the end of the last whole message, so the file never holds half of anything that counts.
+
+import { errnoOf } from '../core/errors.ts'
+import { invariant } from '../core/invariant.ts'
+import type { AppendGroup, ShardWriterOptions } from './append.ts'
+import {
+  alignUp,
+  CODEC_NONE,
+  FRAME_HEADER,
+  frameBytesOf,
+  SCHEMA_GROUPS,
+  SEGMENT_FOOTER,
+  SEGMENT_HEADER
+} from './format.ts'
+import { encodeFrameHeader, type FrameHeader, groupPrefixBytes } from './frame.ts'
+import { addFacts, type FrameFacts, FrameSlab, groupFlags, newFacts } from './frame-slab.ts'
+import { type OpenSegment, settleStaged } from './segment-file.ts'
+import { ShardFiles } from './shard-files.ts'
+
+const PADDING = Buffer.alloc(8)
+
+/** An end of the log: byte of a segment, offset after it, append time of the last frame before it. */
+export interface LogEnd {
+  readonly segment: OpenSegment | null
+  readonly byte: number
+  readonly offset: number
+  readonly timeMs: number
+  /** Frame bytes up to here since the writer was made. */
+  readonly bytes: number
+}
+
+/** Why something was not written. */
+export interface WriteFailure {
+  readonly error: unknown
+  /** No further byte may go to the active file. False: it is sound and lacks room, or no new file could be made. */
+  readonly isFileBroken: boolean
+}
+
+export class FrameWriter {
+  readonly slab: FrameSlab
+  readonly files: ShardFiles
+  readonly #options: ShardWriterOptions
+  /** Segments made and not yet announced to readers, oldest first. */
+  readonly opened: OpenSegment[] = []
+  /** Every offset below is durable; goes into the frame headers. */
+  durableOffset: number
+  /** Every append time from now on is at least this. */
+  appendTimeMsMin: number
+  /** Offset after what is written to files. */
+  #writtenOffset: number
+  #whole: LogEnd
+  #isInCutMessage = false
+
+  constructor(options: ShardWriterOptions) {
+    const { nextOffset, lastAppendTimeMs } = options.shard.start
+    this.#options = options
+    this.slab = new FrameSlab(options.slab)
+    this.files = new ShardFiles(options)
+    this.durableOffset = nextOffset
+    this.appendTimeMsMin = lastAppendTimeMs
+    this.#writtenOffset = nextOffset
+    this.#whole = { segment: null, byte: 0, offset: nextOffset, timeMs: lastAppendTimeMs, bytes: 0 }
+  }
+
+  /** End of the last whole message in files; the written end is beyond it only within a cut one. */
+  get whole(): LogEnd {
+    return this.#whole
+  }
+
+  get writtenOffset(): number {
+    return this.#writtenOffset
+  }
+
+  get isInCutMessage(): boolean {
+    return this.#isInCutMessage
+  }
+
+  /** Writes the gathered frame. After a failure it stays in the slab. */
+  flush(): WriteFailure | null {
+    if (this.slab.isEmpty) return null
+    const { bytes, facts, payloadBytes } = this.slab
+    const failure = this.ensureSegment(frameBytesOf(payloadBytes))
+    if (failure !== null) return failure
+    const payloadEnd = FRAME_HEADER.byteCount + payloadBytes
+    const frameEnd = FRAME_HEADER.byteCount + alignUp(payloadBytes)
+    bytes.fill(0, payloadEnd, frameEnd)
+    const payload = bytes.subarray(FRAME_HEADER.byteCount, payloadEnd)
+    const parts = [bytes.subarray(0, frameEnd)]
+    const writeFailure = this.#writeFrame(facts, payloadBytes, [payload], parts)
+    if (writeFailure !== null) return writeFailure
+    this.slab.clear()
+    this.#settleWhole()
+    return null
+  }
+
+  /** Writes one group as a frame of its own, its entries from where they lie. The slab is empty. */
+  writeGroup(group: AppendGroup): WriteFailure | null {
+    const payloadBytes = groupPrefixBytes(group) + group.entries.length
+    const failure = this.ensureSegment(frameBytesOf(payloadBytes))
+    if (failure !== null) return failure
+    const { bytes } = this.slab
+    const prefixEnd = this.slab.putPrefix(group, groupFlags(group))
+    const facts = newFacts()
+    addFacts(facts, group)
+    const prefix = bytes.subarray(FRAME_HEADER.byteCount, prefixEnd)
+    const padding = PADDING.subarray(0, alignUp(payloadBytes) - payloadBytes)
+    const parts = [bytes.subarray(0, prefixEnd), group.entries, padding]
+    const hashed = [prefix, group.entries]
+    const writeFailure = this.#writeFrame(facts, payloadBytes, hashed, parts)
+    if (writeFailure !== null) return writeFailure
+    this.#isInCutMessage = group.continues === true
+    if (!this.#isInCutMessage) this.#settleWhole()
+    return null
+  }
+
+  /** Makes sure of a segment that a frame of `frameBytes` may go to. */
+  ensureSegment(frameBytes: number): WriteFailure | null {
+    const { active, sealed } = this.files
+    if (active !== null) {
+      const endByte = active.endByte + frameBytes + SEGMENT_FOOTER.byteCount
+      const isFull = endByte > this.#options.segmentBytes && active.frameCount > 0
+      // One unsynced file besides the active one, and a cut message in one file: both may make a segment longer.
+      if (!isFull || this.#isInCutMessage || sealed.length > 0) return null
+    }
+    try {
+      this.opened.push(this.files.open(this.#writtenOffset))
+      return null
+    } catch (error) {
+      return { error, isFileBroken: false }
+    }
+  }
+
+  /** A segment for after a failure, durable before anything is appended to it. */
+  async openFresh(): Promise<void> {
+    this.opened.push(await this.files.openDurably(this.#writtenOffset))
+  }
+
+  /** After the files were cut: goes on behind `end`. */
+  resume(end: LogEnd): void {
+    this.#whole = end
+    this.#writtenOffset = end.offset
+    this.durableOffset = end.offset
+    this.#isInCutMessage = false
+  }
+
+  #writeFrame(
+    facts: FrameFacts,
+    payloadBytes: number,
+    hashed: readonly Uint8Array[],
+    parts: readonly Uint8Array[]
+  ): WriteFailure | null {
+    const { storage, hash } = this.#options
+    const segment = this.files.active
+    invariant(segment !== null, 'write without a segment')
+    const payloadHash = hash(hashed, segment.salt)
+    const header = this.#headerOf(facts, payloadBytes, payloadHash, segment.epoch)
+    encodeFrameHeader(this.slab.bytes, 0, header, hash, segment.salt)
+    const frameBytes = frameBytesOf(payloadBytes)
+    try {
+      const written = storage.writev(segment.file, parts, segment.endByte)
+      if (written !== frameBytes) throw shortWriteError(written, frameBytes)
+    } catch (error) {
+      return this.#takeBack(segment, error)
+    }
+    this.appendTimeMsMin = header.appendTimeMs
+    this.#writtenOffset += facts.recordCount
+    segment.endByte += frameBytes
+    const appendSeconds = Math.floor(header.appendTimeMs / 1000)
+    segment.staged.push({
+      payloadHash,
+      recordCount: facts.recordCount,
+      minTimeMs: (appendSeconds + header.minTimeDelta) * 1000,
+      maxTimeMs: (appendSeconds + header.maxTimeDelta) * 1000
+    })
+    return null
+  }
+
+  #headerOf(
+    facts: FrameFacts,
+    payloadBytes: number,
+    payloadHash: bigint,
+    epoch: number
+  ): FrameHeader {
+    const appendTimeMs = Math.max(this.appendTimeMsMin, this.#options.clock.nowMs())
+    const appendSeconds = Math.floor(appendTimeMs / 1000)
+    // Without a usable event time the append time stands in.
+    const hasTimes = facts.minTimeSeconds <= facts.maxTimeSeconds
+    return {
+      storedBytes: payloadBytes,
+      payloadHash,
+      firstOffset: this.#writtenOffset,
+      recordCount: facts.recordCount,
+      epoch,
+      durableOffset: this.durableOffset,
+      appendTimeMs,
+      rawBytes: payloadBytes,
+      codec: CODEC_NONE,
+      schema: SCHEMA_GROUPS,
+      flags: facts.flags,
+      minTimeDelta: hasTimes ? facts.minTimeSeconds - appendSeconds : 0,
+      maxTimeDelta: hasTimes ? facts.maxTimeSeconds - appendSeconds : 0
+    }
+  }
+
+  /** What was written up to now is whole: it may become visible. */
+  #settleWhole(): void {
+    const segment = this.files.active
+    invariant(segment !== null, 'whole message without a segment')
+    const isSame = this.#whole.segment === segment
+    const byteCount = segment.endByte - (isSame ? this.#whole.byte : SEGMENT_HEADER.byteCount)
+    settleStaged(segment)
+    this.files.addBytes(byteCount)
+    this.#whole = {
+      segment,
+      byte: segment.endByte,
+      offset: this.#writtenOffset,
+      timeMs: this.appendTimeMsMin,
+      bytes: this.#whole.bytes + byteCount
+    }
+  }
+
+  #takeBack(segment: OpenSegment, error: unknown): WriteFailure {
+    const isSame = this.#whole.segment === segment
+    segment.endByte = isSame ? this.#whole.byte : SEGMENT_HEADER.byteCount
+    segment.staged.length = 0
+    this.#writtenOffset = this.#whole.offset
+    this.#isInCutMessage = false
+    try {
+      this.#options.storage.truncate(segment.file, segment.endByte)
+    } catch (truncateError) {
+      return { error: truncateError, isFileBroken: true }
+    }
+    return { error, isFileBroken: !isNoRoom(error) }
+  }
+}
+
+/** No space, no inodes or no quota: passes when room is made. */
+export function isNoRoom(error: unknown): boolean {
+  const errno = errnoOf(error)
+  return errno === 'ENOSPC' || errno === 'EDQUOT'
+}
+
+/** `writev` may end early without an error on a full volume. */
+function shortWriteError(writtenBytes: number, wantedBytes: number): Error {
+  const error: NodeJS.ErrnoException = new Error(
+    `write of ${wantedBytes} bytes ended after ${writtenBytes}: no space left on the volume`
+  )
+  error.code = 'ENOSPC'
+  return error
+}
