@@ -8,21 +8,16 @@ export async function watchDoorbell(
   signal: AbortSignal
 ): Promise<void> {
   const word = new Int32Array(shared, 0, 1)
-  const aborted = new Promise<'aborted'>((resolve) => {
-    signal.addEventListener('abort', () => resolve('aborted'), { once: true })
-  })
+  // The abort rings too: a wait has no other end.
+  signal.addEventListener('abort', () => Atomics.notify(word, 0), { once: true })
   let seen = Atomics.load(word, 0)
   while (!signal.aborted) {
     const waited = Atomics.waitAsync(word, 0, seen)
-    if (waited.async) {
-      const woken = await Promise.race([waited.value, aborted])
-      if (woken === 'aborted') break
-    }
+    if (waited.async) await waited.value
+    if (signal.aborted) return
     seen = Atomics.load(word, 0)
     onRing()
     // Work of this turn first: rings that come meanwhile are seen as one.
     await new Promise((resolve) => setImmediate(resolve))
   }
-  // The pending wait would keep its promise for ever.
-  Atomics.notify(word, 0)
 }
