@@ -36,3 +36,17 @@ export const SHARDS_PER_THREAD_MAX = 512
 export const TAG_CACHE_MAX = 4096
 /** Input bytes of one pool task. */
 export const TASK_INPUT_BYTES_MAX = 8 * MIB
+/** Frames of one pool task. */
+export const TASK_FRAMES_MAX = 64
+/** Open groups handed from task to task, serialised: text, first entry and members. Beyond, the largest is finished. */
+export const CARRY_BYTES_MAX = 4 * MIB
+/** Members of all open groups of a shard and destination; bounds the finished ranges between them. */
+export const JOIN_MEMBERS_MAX = 3000
+/** Streams with an open group per shard and destination. */
+export const JOIN_STREAMS_MAX = 1024
+/** A joined Docker line: CloudWatch takes no longer event. */
+export const DOCKER_PARTIAL_BYTES_MAX = MIB
+/** A group without a new part for this long is finished as incomplete. */
+export const JOIN_FLUSH_AFTER_MS = 5000
+/** A group may hold segments this long since its first part, milliseconds. */
+export const JOIN_AGE_MS_MAX = 60_000

@@ -1,0 +1,113 @@
+// Runs on: any.
+// The contract of steps. A step's module turns its validated options into operations: plain data, compiled on main at
+// load (so that every fault is a finding) and again on each pool thread, where steps/ lowers them to the kernel's words.
+// Work on a record is bounded by the length of the list: there are no loops.
+
+import type { Template } from '../core/template.ts'
+
+/** A place in a record: keys of maps and indices of arrays. One key alone names a top-level field. */
+export type FieldPath = readonly (string | number)[]
+
+/** A value of a configuration that ends up in a record. Integers keep 64 bits. */
+export type JsonValue =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | readonly JsonValue[]
+  | { readonly [key: string]: JsonValue }
+
+export interface Pattern {
+  readonly source: string
+  readonly flags: string
+}
+
+/** What a field is asked. Missing fields, maps and arrays answer no to all but `exists`. */
+export type FieldTest =
+  | { readonly kind: 'equal' | 'prefix' | 'contains'; readonly text: string }
+  | { readonly kind: 'regex'; readonly pattern: Pattern }
+  | { readonly kind: 'compare'; readonly relation: Relation; readonly value: number }
+  | { readonly kind: 'exists' }
+
+export type Relation = 'gte' | 'gt' | 'lte' | 'lt'
+
+export type Condition =
+  | { readonly kind: 'all' | 'any'; readonly of: readonly Condition[] }
+  | { readonly kind: 'not'; readonly of: Condition }
+  | { readonly kind: 'field'; readonly path: FieldPath; readonly test: FieldTest }
+
+export type FieldType = 'string' | 'integer' | 'float' | 'boolean'
+
+export type ParseFormat =
+  | { readonly kind: 'json' }
+  | { readonly kind: 'nginx' }
+  | { readonly kind: 'regexp'; readonly pattern: Pattern; readonly groups: readonly string[] }
+
+/** What all parsers have in common (docs: plugins/parsers). */
+export interface ParseOperation {
+  readonly kind: 'parse'
+  readonly format: ParseFormat
+  /** Null: `log`, or `message` where there is no `log`. */
+  readonly path: FieldPath | null
+  readonly keepOriginal: boolean
+  readonly keepOthers: boolean
+  readonly into: string | null
+  readonly prefix: string
+  readonly onConflict: OnConflict
+  readonly types: Readonly<Record<string, FieldType>>
+  /** A parsed field that becomes the record's time; null: the record keeps its own. */
+  readonly time: { readonly key: string; readonly format: string; readonly isKept: boolean } | null
+  readonly onFailure: OnFailure
+  readonly isMissingFailure: boolean
+}
+
+export type OnConflict = 'replace' | 'keep' | 'rename'
+export type OnFailure = 'keep' | 'dead_letter' | 'drop' | 'tag'
+
+/** Right side of an assignment: a constant, or a template (one placeholder alone copies the value with its type). */
+export type SetValue =
+  | { readonly kind: 'constant'; readonly value: JsonValue }
+  | { readonly kind: 'template'; readonly template: Template }
+
+/** A list of key names: exact ones and prefixes (written `name*`). Top level only. */
+export interface KeyPatterns {
+  readonly keys: readonly string[]
+  readonly prefixes: readonly string[]
+}
+
+export type StepOperation =
+  | ParseOperation
+  /** Removes the record unless the condition holds. */
+  | { readonly kind: 'grep'; readonly condition: Condition }
+  /** All assignments read the record before the step. */
+  | {
+      readonly kind: 'set'
+      readonly assignments: readonly { readonly key: string; readonly value: SetValue }[]
+      readonly isOnlyMissing: boolean
+    }
+  | { readonly kind: 'remove'; readonly patterns: KeyPatterns }
+  /** All pairs act at once. */
+  | {
+      readonly kind: 'rename'
+      readonly pairs: readonly { readonly from: string; readonly to: string }[]
+      readonly onConflict: 'replace' | 'keep'
+    }
+  /** A module of the user's; `module` is the URL of a file. */
+  | {
+      readonly kind: 'js'
+      readonly module: string
+      readonly options: JsonValue
+      readonly onFailure: OnFailure
+    }
+
+/** What a step's module gets besides its options. */
+export interface StepContext {
+  /** Compiles a template; a fault is a finding at `path` below the step, and null comes back. */
+  template(source: string, path: FieldPath): Template | null
+  /** Adds a fault. Compilation goes on, so that all findings come at once. */
+  fault(path: FieldPath, message: string, hint?: string): void
+}
+
+/** Default export of a step's module. Options have passed the schema; null when there were faults. */
+export type CompileStep<C> = (config: C, context: StepContext) => StepOperation | null
