@@ -111,3 +111,36 @@ export interface StepContext {
 
 /** Default export of a step's module. Options have passed the schema; null when there were faults. */
 export type CompileStep<C> = (config: C, context: StepContext) => StepOperation | null
+
+/** What a step module sees of a record: the declared fields that are there, or all of them. */
+export type StepRecord = Record<string, unknown>
+
+/**
+ * `undefined`: nothing changes. An object: with declared fields the changes laid over the record, where null removes a
+ * field; with `reads: '*'` the new record. `null` or `false`: the record is dropped. A throw is a failure of the step.
+ */
+export type StepAnswer = Readonly<Record<string, unknown>> | null | false | undefined
+
+export interface ScriptContext {
+  /** `options` of the step in the configuration. */
+  readonly options: JsonValue
+  /** Kept between records of this thread and lost at any time: for caches, never for decisions. */
+  readonly state: Record<string, unknown>
+}
+
+/** A step written in JavaScript or TypeScript; the default export of its module. Synchronous: no I/O, no promises. */
+export interface ScriptStep {
+  readonly kind: 'step'
+  /** Top-level fields that cross, or `*` for the whole record, which costs about twice as much. */
+  readonly reads: readonly string[] | '*'
+  /** Fields that the answer may change; `*`: any. */
+  readonly writes: readonly string[] | '*'
+  /** Integers beyond 2^53 arrive as BigInt; without it as their decimal text. Never rounded. */
+  readonly bigints?: boolean
+  run(record: StepRecord, context: ScriptContext): StepAnswer
+}
+
+/** Declares a step module; returns what it was given. */
+export function definePlugin(step: ScriptStep): ScriptStep {
+  return step
+}

@@ -4,8 +4,8 @@
 // watermark, a finished record met again closes its stream's group, limits count members only. What may differ all the
 // same is covered by the id, which names all members.
 
-import type { JoinAnswer, JoinEntry } from '../kernel/render-face.ts'
 import { CARRY_BYTES_MAX, JOIN_AGE_MS_MAX, JOIN_MEMBERS_MAX } from '../core/limits.ts'
+import type { JoinAnswer, JoinEntry } from '../kernel/render-face.ts'
 import { carriedBytes, isConsecutive, isWhole, type OpenGroup } from './open-group.ts'
 import type { JoinOptions } from './plan.ts'
 
@@ -74,7 +74,8 @@ export class DockerJoin {
     const streamKey = streamKeyOf(entry)
     const group = this.#groups.get(streamKey)
     if (entry.isFinished) return group === undefined ? 'pass' : this.#stop(group)
-    if (group === undefined) return isPart && text !== null ? this.#begin(streamKey, entry, text) : 'pass'
+    if (group === undefined)
+      return isPart && text !== null ? this.#begin(streamKey, entry, text) : 'pass'
     if (this.#isBroken(group, entry, isPart) || text === null) return this.#stop(group)
     if (group.textBytes + text.length > this.#options.bytesMax) return this.#stop(group)
     return this.#add(group, entry, text, isPart)

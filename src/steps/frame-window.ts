@@ -1,0 +1,120 @@
+// Step 7. Runs on: pool.
+// Frames of a task on their way into kernel memory: those that lie back to back come in one read, and every header and
+// payload is checked before the kernel sees it.
+
+import { MillraceError } from '../core/errors.ts'
+import type { FramePlace } from '../kernel/render-face.ts'
+import { FRAME_HEADER } from '../storage/format.ts'
+import {
+  decodeFrameHeader,
+  type FrameHash,
+  isPayloadIntact,
+  isPayloadKnown
+} from '../storage/frame.ts'
+import type { FrameRef, SegmentRef } from '../threads/messages.ts'
+import type { SegmentReader } from './segment-files.ts'
+
+/** One read asks for this much at most, if it is more than one frame: what was read is still in the cache when it is used. */
+const READ_BYTES_MAX = 1024 * 1024
+
+export interface FrameSource {
+  /** Where frames are read to, in kernel memory. */
+  readonly input: Buffer
+  readonly files: SegmentReader
+  readonly hash: FrameHash
+  /** CPU time of the thread, milliseconds. */
+  cpuMs(): number
+}
+
+export class FrameWindow {
+  /** CPU time of reading and checking so far, milliseconds. */
+  readMs = 0
+  readonly #source: FrameSource
+  readonly #segments: readonly SegmentRef[]
+  readonly #frames: readonly FrameRef[]
+  #firstFrame = 0
+  #endFrame = 0
+  #readBytes = 0
+
+  constructor(
+    source: FrameSource,
+    task: { readonly segments: readonly SegmentRef[]; readonly frames: readonly FrameRef[] }
+  ) {
+    this.#source = source
+    this.#segments = task.segments
+    this.#frames = task.frames
+  }
+
+  segmentOf(frame: FrameRef): SegmentRef {
+    const segment = this.#segments[frame.segment]
+    if (segment !== undefined) return segment
+    throw new MillraceError(
+      'MR_TASK',
+      `task names segment ${frame.segment} of ${this.#segments.length}`
+    )
+  }
+
+  /** The checked payload of frame number `index` in kernel memory, valid until another one is asked for; null: damaged. */
+  place(index: number): FramePlace | null {
+    const startMs = this.#source.cpuMs()
+    const place = this.#place(index)
+    this.readMs += this.#source.cpuMs() - startMs
+    return place
+  }
+
+  #place(index: number): FramePlace | null {
+    const frame = this.#frames[index]
+    if (frame === undefined) return null
+    if (index < this.#firstFrame || index >= this.#endFrame) this.#fill(index)
+    const first = this.#frames[this.#firstFrame] ?? frame
+    const startByte = frame.startByte - first.startByte
+    if (startByte + frame.byteCount > this.#readBytes) return null
+    return this.#check(frame, startByte)
+  }
+
+  /** Reads the frame and those that lie behind it in the same file. */
+  #fill(index: number): void {
+    const { input, files } = this.#source
+    const first = this.#frames[index]
+    if (first === undefined) return
+    if (first.byteCount > input.length) {
+      throw new MillraceError(
+        'MR_TASK',
+        `frame of ${first.byteCount} bytes exceeds the input area of ${input.length}`
+      )
+    }
+    let endFrame = index + 1
+    let endByte = first.startByte + first.byteCount
+    for (; endFrame < this.#frames.length; endFrame++) {
+      const next = this.#frames[endFrame]
+      if (next?.segment !== first.segment || next.startByte !== endByte) break
+      const byteCount = endByte + next.byteCount - first.startByte
+      if (byteCount > READ_BYTES_MAX || byteCount > input.length) break
+      endByte += next.byteCount
+    }
+    const into = input.subarray(0, endByte - first.startByte)
+    this.#readBytes = files.read(this.segmentOf(first).path, into, first.startByte)
+    this.#firstFrame = index
+    this.#endFrame = endFrame
+  }
+
+  #check(frame: FrameRef, startByte: number): FramePlace | null {
+    const { input, hash } = this.#source
+    const { salt, epoch } = this.segmentOf(frame)
+    const header = decodeFrameHeader(input, startByte, hash, salt, epoch)
+    if (header === null || !isPayloadKnown(header)) return null
+    if (header.firstOffset !== frame.firstOffset || header.recordCount !== frame.recordCount)
+      return null
+    const payloadStartByte = startByte + FRAME_HEADER.byteCount
+    const payloadEndByte = payloadStartByte + header.storedBytes
+    if (payloadEndByte > startByte + frame.byteCount) return null
+    const payload = input.subarray(payloadStartByte, payloadEndByte)
+    if (!isPayloadIntact(payload, header, hash, salt)) return null
+    return {
+      startByte: payloadStartByte,
+      endByte: payloadEndByte,
+      firstOffset: header.firstOffset,
+      appendTimeMs: header.appendTimeMs
+    }
+  }
+}
