@@ -11,10 +11,7 @@ import compileNginx from './parsers/nginx/compile.ts'
 import compileRegexp from './parsers/regexp/compile.ts'
 
 /** Filters by name, parsers as `parse.<type>`. */
-export const stepCompilers: ReadonlyMap<string, CompileStep<never>> = new Map<
-  string,
-  CompileStep<never>
->([
+const stepCompilers: ReadonlyMap<string, CompileStep<never>> = new Map<string, CompileStep<never>>([
   ['parse.json', compileJson],
   ['parse.nginx', compileNginx],
   ['parse.regexp', compileRegexp],
@@ -23,3 +20,5 @@ export const stepCompilers: ReadonlyMap<string, CompileStep<never>> = new Map<
   ['remove', compileRemove],
   ['rename', compileRename]
 ])
+
+export default stepCompilers

@@ -21,7 +21,8 @@ export class RowIndex {
   }
 
   offset(row: number): number {
-    return this.#baseOffset + (this.#words[row * WORDS_PER_ROW] ?? 0)
+    // Signed: a joined record may begin before the task.
+    return this.#baseOffset + ((this.#words[row * WORDS_PER_ROW] ?? 0) | 0)
   }
 
   startByte(row: number): number {

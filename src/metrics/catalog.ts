@@ -81,7 +81,13 @@ export const METRICS: readonly MetricFamily[] = [
     'step_records_total',
     'counter',
     ['route', 'step', 'result', 'reason'],
-    'Records by what a step did to them: failed, dropped, changed.'
+    'Records by what a step did to them: in, failed, dropped, changed, dead_letter.'
+  ),
+  family(
+    'join_records_total',
+    'counter',
+    ['route', 'result'],
+    'Joined records: complete, incomplete (of these evicted), and parts: orphan, duplicate_part.'
   ),
   family('output_requests_total', 'counter', ['destination', 'code'], 'Flushes by outcome.'),
   family('output_request_seconds', 'histogram', ['destination'], 'Time of a flush.'),

@@ -1,12 +1,12 @@
 // Runs on: main.
 // How plugins declare themselves. One schema object per plugin feeds types, validation, `millrace schema` and the docs.
 
-import type { Static, TObject } from 'typebox'
+import type { Static, TObject, TSchema } from 'typebox'
 import type { Output, OutputContext, OutputSizes } from './output.ts'
 
 export type Stability = 'stable' | 'beta' | 'experimental'
 
-export interface PluginInfo<S extends TObject> {
+export interface PluginInfo<S extends TSchema> {
   /** The `type:` in configuration; equals the folder name. */
   readonly type: string
   readonly stability: Stability
@@ -44,7 +44,8 @@ export interface InputDefinition<S extends TObject = TObject> extends PluginInfo
   listens(config: Static<S>): readonly string[]
 }
 
-export interface StepDefinition<S extends TObject = TObject> extends PluginInfo<S> {
+/** Options of a step are a block, or a list where that says all (`remove`). */
+export interface StepDefinition<S extends TSchema = TSchema> extends PluginInfo<S> {
   /** `parser`: a `type` of the step `parse`. `filter`: a step of its own name. */
   readonly kind: 'parser' | 'filter'
   check?(config: Static<S>): readonly ConfigFinding[]
@@ -61,10 +62,10 @@ export const defineInput = <S extends TObject>(
   definition: Omit<InputDefinition<S>, 'kind'>
 ): InputDefinition<S> => ({ kind: 'input', ...definition })
 
-export const defineParser = <S extends TObject>(
+export const defineParser = <S extends TSchema>(
   definition: Omit<StepDefinition<S>, 'kind'>
 ): StepDefinition<S> => ({ kind: 'parser', ...definition })
 
-export const defineFilter = <S extends TObject>(
+export const defineFilter = <S extends TSchema>(
   definition: Omit<StepDefinition<S>, 'kind'>
 ): StepDefinition<S> => ({ kind: 'filter', ...definition })

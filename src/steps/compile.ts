@@ -3,7 +3,7 @@
 // them at once. Docker's partial messages are joined first in every route unless the list begins with
 // `docker_partial: {mode: pass}`.
 
-import { errorText } from '../core/errors.ts'
+import { errorText, MillraceError } from '../core/errors.ts'
 import { DOCKER_PARTIAL_BYTES_MAX, JOIN_FLUSH_AFTER_MS, JOIN_STREAMS_MAX } from '../core/limits.ts'
 import type { Template } from '../core/template.ts'
 import type { ConfigFinding } from '../plugin/define.ts'
@@ -197,7 +197,8 @@ function contextOf(
       try {
         return environment.compileTemplate(source)
       } catch (error) {
-        fault(path, errorText(error))
+        const hint = error instanceof MillraceError ? error.details['hint'] : undefined
+        fault(path, errorText(error), typeof hint === 'string' ? hint : undefined)
         return null
       }
     }

@@ -39,7 +39,10 @@ export interface TaskRequest {
   readonly slot: { readonly startByte: number; readonly byteCount: number }
   readonly bodyBytesMax: number
   readonly rowsMax: number
-  /** Joins: open groups handed on by the task before; the shard's time watermark; whether the frames end at the visible end. */
+  /**
+   * Joins: open groups handed on by the task before; the shard's time watermark, read before the visible end was; whether
+   * the frames end at the visible end. A task for single records again has no carry, `isAtEnd` and an endless watermark.
+   */
   readonly carry: Uint8Array | null
   readonly watermarkMs: number
   readonly isAtEnd: boolean
@@ -68,7 +71,8 @@ export interface TaskResult {
   readonly bodies: readonly RenderedBody[]
   /**
    * Index of the rows in the order of the bodies, in the slot at this byte (a multiple of 4): three 32-bit words a row,
-   * offset - `fromOffset` of the task, start byte in the slot, byte count. Main reads it only for what it needs.
+   * offset - `fromOffset` of the task (signed: a joined record may begin before the task), start byte in the slot, byte
+   * count. Main reads it only for what it needs.
    */
   readonly rowIndexStartByte: number
   readonly rowCount: number
@@ -84,7 +88,7 @@ export interface TaskResult {
   readonly open: readonly number[]
   /** When an open group falls due by the watermark, milliseconds; null: none open. */
   readonly dueMs: number | null
-  /** Added to the metrics: key `<metric>|<label values>`. */
+  /** Added to the metrics: key `<metric>|<label value>|<label value>...` in the order of the catalog's labels. */
   readonly counters: Readonly<Record<string, number>>
   /** CPU of the task, milliseconds, by stage: read, run, finish. */
   readonly stageMs: { readonly read: number; readonly run: number; readonly finish: number }

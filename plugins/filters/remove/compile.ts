@@ -2,16 +2,15 @@
 
 import type { StepContext, StepOperation } from '../../../src/plugin/step.ts'
 
-/** A list may stand for the whole block. */
-export type RemoveConfig = string | readonly string[] | { readonly fields: readonly string[] }
+export type RemoveConfig = string | readonly string[]
 
 export default function compileRemove(config: RemoveConfig, context: StepContext): StepOperation {
-  const names = namesOf(config)
+  const names = typeof config === 'string' ? [config] : config
   const keys: string[] = []
   const prefixes: string[] = []
   if (names.length === 0) context.fault([], 'remove names no field')
   for (const [index, name] of names.entries()) {
-    const at = pathOf(config, index)
+    const at = typeof config === 'string' ? [] : [index]
     if (name === '*') {
       context.fault(at, "'*' would remove every field", 'use grep to remove the record')
     } else if (name.slice(0, -1).includes('*')) {
@@ -20,14 +19,4 @@ export default function compileRemove(config: RemoveConfig, context: StepContext
     else keys.push(name)
   }
   return { kind: 'remove', patterns: { keys, prefixes } }
-}
-
-function namesOf(config: RemoveConfig): readonly string[] {
-  if (typeof config === 'string') return [config]
-  return 'fields' in config ? config.fields : config
-}
-
-function pathOf(config: RemoveConfig, index: number): readonly (string | number)[] {
-  if (typeof config === 'string') return []
-  return 'fields' in config ? ['fields', index] : [index]
 }

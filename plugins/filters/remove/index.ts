@@ -1,19 +1,12 @@
 // Step 7. Runs on: main.
 // Removes fields by name or by the beginning of their name.
 
-import { Type } from 'typebox'
 import { defineFilter } from '../../../src/plugin/define.ts'
+import { stringList } from '../../../src/plugin/fields.ts'
 
-/** The step is written as a list, `remove: [a, "b_*"]`; the schema holds it as `fields`. */
-const config = Type.Object(
-  {
-    fields: Type.Array(Type.String({ minLength: 1 }), {
-      minItems: 1,
-      description: 'Names of top-level fields; `name*` stands for all that begin so.'
-    })
-  },
-  { additionalProperties: false }
-)
+const config = stringList({
+  description: 'Names of top-level fields; `name*` stands for all that begin so.'
+})
 
 export default defineFilter({
   type: 'remove',
