@@ -59,7 +59,7 @@ export interface RouteConfig {
   readonly from: readonly string[] | null
   /** Whether later routes may take the record too (`continue: true`). */
   readonly goesOn: boolean
-  readonly steps: readonly StepConfig[]
+  readonly steps: readonly StepItem[]
   readonly to: readonly DestinationConfig[]
   readonly durability: Durability
   /** Longest time until the sync under `interval`. */
@@ -75,11 +75,8 @@ export interface RouteConfig {
   readonly keepMs: number
 }
 
-/** One item of `steps`: its single key, and what stands under it, as written (strings in template form). */
-export interface StepConfig {
-  readonly name: string
-  readonly options: unknown
-}
+/** One item of `steps`: the name of the step is the only key, its options (defaults filled in) are the value. */
+export type StepItem = Readonly<Record<string, unknown>>
 
 /** An output as one route sees it. */
 export interface DestinationConfig {

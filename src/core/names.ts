@@ -6,9 +6,6 @@ export const COMPONENT_ID_PATTERN = '^[a-z][a-z0-9_-]{0,62}$'
 
 const COMPONENT_ID = new RegExp(COMPONENT_ID_PATTERN)
 
-/** Words that Millrace uses itself as a destination or a queue. */
-export const RESERVED_IDS: readonly string[] = ['unmatched', 'dlq']
-
 export const isComponentId = (text: string): boolean => COMPONENT_ID.test(text)
 
 /** Names longer than this are not compared: the work grows with the product of the lengths. */
@@ -38,11 +35,11 @@ export function editDistance(a: string, b: string, limit: number): number {
   return Math.min(previous[b.length] ?? 0, limit + 1)
 }
 
-/** The known name that is probably meant, or null. A third of the letters may be wrong; case and `-` for `_` are free. */
+/** The known name that is probably meant, or null. Of three letters one may be wrong; case and `-` for `_` are free. */
 export function nearestName(word: string, known: readonly string[]): string | null {
   if (word.length > COMPARED_CHARACTERS_MAX) return null
   const plain = (text: string) => text.toLowerCase().replaceAll('-', '_')
-  const limit = Math.max(1, Math.floor(word.length / 3))
+  const limit = Math.floor(word.length / 3)
   let best: string | null = null
   let bestDistance = limit + 1
   for (const name of known) {

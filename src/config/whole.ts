@@ -1,0 +1,64 @@
+// Runs on: main.
+// What only shows between blocks: addresses that two listeners want, outputs that nothing uses, more queues than fit.
+
+import { SHARDS_PER_THREAD_MAX } from '../core/limits.ts'
+import { formatListenAddress, parseListenAddress } from '../net/listen-address.ts'
+import type { Report } from './convert.ts'
+import { formatPath } from './findings.ts'
+import type { Listener } from './plugin-blocks.ts'
+import type { RouteNames } from './route-parts.ts'
+import type { MillraceConfig, RouteConfig } from './schema.ts'
+
+const WILDCARDS: ReadonlySet<string> = new Set(['0.0.0.0', '::', '*'])
+
+/** Two listeners on one address: the second would fail to start, or take the first one's connections. */
+export function checkAddresses(
+  inputs: readonly Listener[],
+  admin: readonly string[],
+  report: Report
+): void {
+  const listeners = [...admin.map((address) => ({ address, path: ['admin', 'listen'] })), ...inputs]
+  for (const [index, { address, path }] of listeners.entries()) {
+    const other = listeners.slice(0, index).find((each) => isSameSocket(each.address, address))
+    if (other === undefined) continue
+    const message = `${address} is taken by ${formatPath(other.path)}`
+    report('MR_CONFIG_DUPLICATE', path, message, 'give each listener its own port or path')
+  }
+}
+
+function isSameSocket(a: string, b: string): boolean {
+  const first = parseListenAddress(a)
+  const second = parseListenAddress(b)
+  if (first.kind === 'unix' || second.kind === 'unix') {
+    return formatListenAddress(first) === formatListenAddress(second)
+  }
+  // Port 0 asks for any free port.
+  if (first.port !== second.port || first.port === 0) return false
+  return first.host === second.host || WILDCARDS.has(first.host) || WILDCARDS.has(second.host)
+}
+
+/** Outputs and inputs that no route names: probably a forgotten line. */
+export function checkUnused(
+  routes: readonly RouteConfig[],
+  names: RouteNames,
+  report: Report
+): void {
+  const used = new Set(routes.flatMap((route) => route.to.map(({ output }) => output)))
+  for (const output of names.outputs.filter((name) => !used.has(name))) {
+    const message = `no route sends to the output "${output}"`
+    report('MR_CONFIG_UNUSED', ['outputs', output], message, `add it to the "to" of a route`)
+  }
+  for (const input of names.inputs) {
+    if (routes.some((route) => route.from === null || route.from.includes(input))) continue
+    const message = `no route takes from the input "${input}": its records become dead letters`
+    report('MR_CONFIG_UNUSED', ['inputs', input], message, 'add it to the "from" of a route')
+  }
+}
+
+/** Shards of one ingest thread: one per route, one per input for what it refuses, one for unmatched tags. */
+export function checkShards(config: MillraceConfig, report: Report): void {
+  const shardCount = config.routes.length + Object.keys(config.inputs).length + 1
+  if (shardCount <= SHARDS_PER_THREAD_MAX) return
+  const message = `${shardCount} queues exceed the ${SHARDS_PER_THREAD_MAX} of an ingest thread`
+  report('MR_CONFIG_INVALID', ['routes'], message, 'join routes that differ only in their tags')
+}
