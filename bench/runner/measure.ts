@@ -166,7 +166,7 @@ async function measured(bench: Bench, wanted: number): Promise<Omit<RunResult, '
     scenario: scenario.name,
     events,
     cpuSecondsPerMillion: round((cpu / events) * 1e6),
-    eventsPerSecond: Math.round(events / seconds),
+    eventsPerSecond: Math.round((stats?.distinct ?? events) / seconds),
     peakResidentMb: megabytes(resident),
     peakAnonymousMb: megabytes(anonymous),
     lost: stats === null ? null : Math.max(0, events - stats.distinct),
