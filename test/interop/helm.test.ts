@@ -104,7 +104,7 @@ requireAll(t, [[helm, 'helm']], () => {
     'the configuration keeps the order of its routes and its templates, and is valid',
     async (t) => {
       const folder = t.testdir()
-    const values = join(folder, 'values.yaml')
+      const values = join(folder, 'values.yaml')
       const config = [
         'version: 1',
         'data_dir: {{ .Values.dataDir }}',
@@ -141,7 +141,7 @@ requireAll(t, [[helm, 'helm']], () => {
     t.equal(await checksum('--set', 'rollWorkload=false'), undefined)
   })
 
-  t.test('without persistence there is an emptyDir and a warning in the notes', async (t) => {
+  t.test('without persistence there is an emptyDir', async (t) => {
     const [set] = kind(await render('--set', 'persistence.enabled=false'), 'StatefulSet')
     t.equal(set.spec.volumeClaimTemplates, undefined)
     const data = set.spec.template.spec.volumes.find(
