@@ -129,6 +129,8 @@ export interface IngestThreadData<Config> {
   readonly count: number
   readonly generation: number
   readonly config: Config
+  /** URL of the module of each input type that the configuration uses. */
+  readonly inputModules: Readonly<Record<string, string>>
   readonly store: { readonly uuid: Uint8Array; readonly secret: Uint8Array }
   readonly shards: readonly ShardSpec[]
   /** One 32-bit word: added to and notified whenever a visible end or a watermark moved. */
