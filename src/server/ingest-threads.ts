@@ -50,8 +50,7 @@ export class IngestThreads {
     const merged: Record<string, string[]> = {}
     for (const addresses of answers) {
       for (const [input, list] of Object.entries(addresses)) {
-        const known = (merged[input] ??= [])
-        known.push(...list.filter((address) => !known.includes(address)))
+        merged[input] = [...new Set([...(merged[input] ?? []), ...list])]
       }
     }
     return merged
