@@ -6,6 +6,7 @@
 
 import type { Clock } from '../core/clock.ts'
 import { UNSYNCED_BYTES_MAX } from '../core/limits.ts'
+import { CommitCount } from '../plugin/commit-count.ts'
 import type {
   Appender,
   AppendOutcome,
@@ -15,7 +16,6 @@ import type {
   Run
 } from '../plugin/input.ts'
 import type { ShardAppender } from '../storage/append.ts'
-import { CommitCount } from './acks.ts'
 import type { ControlBlock } from './control-block.ts'
 import { encodeInputLetter } from './input-letter.ts'
 import type { RoomWaiters } from './pressure.ts'

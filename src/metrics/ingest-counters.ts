@@ -33,15 +33,16 @@ export const INGEST_COUNTERS = [
     'frame_timeout',
     'oversize',
     'rejected',
+    'memory',
     'age',
+    'idle',
     'stop'
   ]),
   counter('received_bytes', 'input_received_bytes_total', 'Bytes read from sockets.'),
   counter('received_records', 'input_received_records_total', 'Records taken.'),
   labelled('input_received_messages_total', 'mode', MESSAGES, [
     'message',
-    'forward',
-    'packed',
+    'batch',
     'gzip',
     'zstd',
     'json',
@@ -49,16 +50,19 @@ export const INGEST_COUNTERS = [
     'msgpack'
   ]),
   labelled('input_rejected_records_total', 'reason', REJECTED, [
-    'invalid',
+    'bad_message',
+    'not_an_entry',
+    'bad_record',
     'too_deep',
     'too_large',
+    'cut_short',
     'undecodable',
     'sync',
     'write',
     'closed'
   ]),
   counter('acks', 'input_acks_total', 'Acknowledgements written.'),
-  labelled('input_paused_total', 'reason', PAUSED, ['full', 'memory']),
+  labelled('input_paused_total', 'reason', PAUSED, ['room', 'memory', 'acks']),
   counter(
     'decompressed_bytes',
     'input_decompressed_bytes_total',

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { CommitCount } from '../../src/ingest/acks.ts'
+import { CommitCount } from '../../src/plugin/commit-count.ts'
 
 function recorder() {
   const seen: string[] = []

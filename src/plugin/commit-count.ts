@@ -1,9 +1,9 @@
-// Step 5. Runs on: ingest.
+// Step 5. Runs on: any.
 // Waits for a count of commits: a message may lie in several shards, and its listener is told once, when the last of them
 // holds. Commits of one shard come in order, so the acks of one shard are in the order of its messages.
 
 import { invariant } from '../core/invariant.ts'
-import type { DurableListener } from '../plugin/input.ts'
+import type { DurableListener } from './input.ts'
 
 /** Handed to the writer of each shard that the message was appended to. */
 export class CommitCount implements DurableListener {

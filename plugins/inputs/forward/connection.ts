@@ -1,0 +1,473 @@
+// Steps 1 and 2. Runs on: ingest.
+// One Forward connection: bytes -> scan -> units -> queue, and acks back. Invariants: a message is taken whole or not at
+// all; every message that asks for an ack gets it or sees the connection end; what finds no room stays here and pauses
+// this connection alone; nothing of one connection touches another. Limits: one unfinished message, counted with all
+// others of the thread (HeldBytes); acks that the sender does not read up to UNREAD_ACK_BYTES_MAX.
+
+import type net from 'node:net'
+import { type ScanKernel, ScanProgress } from '../../../src/kernel/scan-kernel.ts'
+import type { ScanUnit } from '../../../src/kernel/scan-unit.ts'
+import type { BytesHolder } from '../../../src/net/held-bytes.ts'
+import { resetSocket } from '../../../src/net/listener.ts'
+import type { StreamReader } from '../../../src/net/read-into.ts'
+import type { InputContext } from '../../../src/plugin/input.ts'
+import { AckLine } from './ack-line.ts'
+import { type Body, inflateInBackground, inflateNow } from './body-inflater.ts'
+import type { ForwardOptions } from './options.ts'
+import { PartialBytes, type ReadArea } from './partial-bytes.ts'
+import { TagRule } from './tag-rule.ts'
+import { idsOf, UnitStore } from './unit-store.ts'
+import { HINTS, HTTP_ANSWER, shownBytes, type WrongProtocol } from './wrong-protocol.ts'
+
+export interface ConnectionShared {
+  readonly context: InputContext<ScanKernel>
+  readonly options: ForwardOptions
+  readonly area: ReadArea
+  /** Log line about a sender, limited in number. */
+  warn(fields: object, message: string): void
+  onClosed(connection: ForwardConnection): void
+}
+
+/** Why a connection is not read; several may hold. */
+const PAUSE = { room: 1, memory: 2, acks: 4, inflate: 8 } as const
+const PAUSE_NAMES = { 1: 'room', 2: 'memory', 4: 'acks', 8: 'inflate' } as const
+type Pause = (typeof PAUSE)[keyof typeof PAUSE]
+
+const UNREAD_ACK_BYTES_MAX = 1024 * 1024
+/** Slowest sender within a message: this many bytes per window. */
+const SLOW_BYTES_MIN = 1024
+const SLOW_WINDOW_MS = 60_000
+
+export type CloseReason =
+  | 'protocol'
+  | 'frame_timeout'
+  | 'oversize'
+  | 'rejected'
+  | 'memory'
+  | 'age'
+  | 'idle'
+  | 'stop'
+
+/** A compressed message whose plain body waits to be stored. */
+interface OpenBody {
+  readonly body: Body
+  readonly tag: Buffer
+  readonly ids: readonly Buffer[]
+  /** As received, for the dead letters; null: the plain body is there. */
+  readonly compressed: Buffer | null
+}
+
+export class ForwardConnection implements StreamReader, BytesHolder {
+  readonly #shared: ConnectionShared
+  readonly #socket: net.Socket
+  readonly #partial: PartialBytes
+  readonly #progress = new ScanProgress()
+  readonly #tags: TagRule
+  readonly #line: AckLine
+  readonly #store: UnitStore
+  readonly #peer: string
+  readonly #openedMs: number
+  #pauses = 0
+  /** Length of the kept unit that waits for room; 0: none does. */
+  #waitingBytes = 0
+  #body: OpenBody | null = null
+  #lastReadMs: number
+  #windowMs: number
+  #windowBytes = 0
+  #hasRead = false
+  #hasAsked = false
+  #isEnded = false
+  /** It spoke another protocol and was answered; what else it sends is nobody's. */
+  #isRefused = false
+  #isClosed = false
+  #closeReason: CloseReason | 'peer' = 'peer'
+
+  constructor(shared: ConnectionShared, socket: net.Socket) {
+    const { context, options } = shared
+    this.#shared = shared
+    this.#socket = socket
+    this.#peer = socket.remoteAddress ?? ''
+    this.#partial = new PartialBytes(context.kernel, shared.area)
+    this.#openedMs = context.clock.monotonicMs()
+    this.#lastReadMs = this.#openedMs
+    this.#windowMs = this.#openedMs
+    this.#tags = new TagRule({
+      tag: options.tag,
+      prefix: options.add_tag_prefix,
+      rawPrefix: options.tag_prefix_raw,
+      defaultTag: options.default_tag
+    })
+    this.#line = new AckLine({
+      clock: context.clock,
+      resends: context.resends,
+      dedupe: options.dedupe,
+      write: (bytes, ackCount) => this.#writeAcks(bytes, ackCount),
+      reset: () => this.reset('rejected'),
+      onDrained: () => this.#endWhenDone()
+    })
+    this.#store = new UnitStore({
+      context,
+      source: {
+        inputId: context.id,
+        peer: options.source_address_key === null ? '' : this.#peer
+      },
+      line: this.#line,
+      dedupe: options.dedupe
+    })
+    context.counters.add('connections', 1)
+    context.counters.add('connections_total', 1)
+  }
+
+  /** Stands between two messages with nothing to store and nothing to answer. */
+  get isQuiet(): boolean {
+    return this.#partial.byteCount === 0 && this.#body === null && this.#line.isEmpty
+  }
+
+  get lastReadMs(): number {
+    return this.#lastReadMs
+  }
+
+  get missingBytes(): number {
+    return this.#partial.missingBytes
+  }
+
+  stopReading(): void {
+    this.#pause(PAUSE.memory)
+  }
+
+  readOn(): void {
+    this.#resume(PAUSE.memory)
+  }
+
+  onRead(byteCount: number): void {
+    const { context } = this.#shared
+    context.counters.add('received_bytes', byteCount)
+    this.#lastReadMs = context.clock.monotonicMs()
+    this.#windowBytes += byteCount
+    this.#hasRead = true
+    this.#line.onRead()
+    if (this.#isClosed || this.#isRefused) return
+    if (this.#isBusy || this.#partial.isShort(byteCount)) {
+      if (this.#partial.add(byteCount) === 'kept') this.#countHeld()
+      else this.#outOfMemory()
+      return
+    }
+    const bytes = this.#partial.join(byteCount)
+    if (bytes === 'no_memory') this.#outOfMemory()
+    else this.#process(bytes, bytes.length)
+  }
+
+  onEnd(): void {
+    this.#isEnded = true
+    this.#endWhenDone()
+  }
+
+  onClose(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    const { context } = this.#shared
+    if (!this.#hasRead) context.counters.add('heartbeats', 1)
+    context.counters.add('connections', -1)
+    context.counters.add(`input_connections_closed_total/${this.#closeReason}`, 1)
+    this.#line.close(this.#socket.writableLength)
+    if (!this.#isBusy) this.#release()
+    this.#shared.onClosed(this)
+  }
+
+  /** Ends the connection so that the sender sees an error (forward.md 1, rule 4). */
+  reset(reason: CloseReason): void {
+    if (this.#isClosed) return
+    this.#closeReason = reason
+    resetSocket(this.#socket)
+  }
+
+  /** Once a second: timeouts of messages, age of the connection. */
+  check(nowMs: number, ageMsMax: number): void {
+    if (this.#isClosed || this.#pauses !== 0) return
+    const { frame_timeout, idle_timeout } = this.#shared.options
+    const quietMs = nowMs - this.#lastReadMs
+    if (this.#isRefused) this.reset('protocol')
+    else if (this.#partial.byteCount > 0) {
+      if (quietMs >= frame_timeout || this.#isSlow(nowMs)) this.reset('frame_timeout')
+    } else {
+      this.#windowMs = nowMs
+      this.#windowBytes = 0
+      const isIdle = idle_timeout > 0 && quietMs >= idle_timeout
+      const isOld = ageMsMax > 0 && this.#hasAsked && nowMs - this.#openedMs >= ageMsMax
+      if (this.isQuiet && (isIdle || isOld)) this.close(isOld ? 'age' : 'idle')
+    }
+  }
+
+  /** Ends a connection at a message boundary: senders that read acks see the end, others need an error. */
+  close(reason: CloseReason): void {
+    if (this.#isClosed) return
+    this.#closeReason = reason
+    if (this.#hasAsked) this.#socket.end()
+    else resetSocket(this.#socket)
+  }
+
+  #isSlow(nowMs: number): boolean {
+    if (nowMs - this.#windowMs < SLOW_WINDOW_MS) return false
+    const isSlow = this.#windowBytes < SLOW_BYTES_MIN
+    this.#windowMs = nowMs
+    this.#windowBytes = 0
+    return isSlow
+  }
+
+  /** Scans and stores; the first `firstBytes` alone, when they are a unit that waited for room. */
+  #process(bytes: Buffer, firstBytes: number): void {
+    const { kernel } = this.#shared.context
+    let rest = bytes
+    let scanBytes = firstBytes
+    for (;;) {
+      const isPart = scanBytes < rest.length
+      const status = kernel.scan(rest.subarray(0, scanBytes), this.#progress)
+      const { consumedBytes, neededBytes } = kernel
+      const takenBytes = this.#takeUnits(rest, consumedBytes)
+      rest = rest.subarray(takenBytes)
+      scanBytes = rest.length
+      const isUnfinished =
+        takenBytes < consumedBytes || status === 'full' || (status === 'done' && isPart)
+      if (isUnfinished || this.#isBusy) {
+        this.#startOver()
+        if (rest.length > 0 && !this.#isBusy) continue
+        this.#keep(rest, 0)
+      } else if (status === 'done') {
+        this.#keep(rest, neededBytes)
+      } else {
+        this.#keep(rest.subarray(0, 0), 0)
+        this.#refuseStream(status, rest)
+      }
+      return
+    }
+  }
+
+  /** Something that was read waits for room or for its body; what comes behind it waits too. */
+  get #isBusy(): boolean {
+    return (this.#pauses & (PAUSE.room | PAUSE.inflate)) !== 0
+  }
+
+  /** The next scan begins with a new message. */
+  #startOver(): void {
+    this.#progress.scannedBytes = 0
+    this.#progress.valuesLeft = 0
+  }
+
+  /** Takes the units of the last scan. Gives the byte up to which all is taken, or in the hands of this object. */
+  #takeUnits(bytes: Buffer, consumedBytes: number): number {
+    const { kernel } = this.#shared.context
+    const { unitCount } = kernel
+    for (let index = 0; index < unitCount; index++) {
+      const unit = kernel.unit(index)
+      const { startByte, endByte } = unit
+      if (unit.ackCount > 0) this.#hasAsked = true
+      if (unit.kind === 'gzip' || unit.kind === 'zstd') {
+        this.#openBody(unit, bytes)
+        return endByte
+      }
+      const tag = this.#tagOf(unit, bytes)
+      if (!this.#take(unit, bytes, tag)) {
+        this.#waitForRoom(endByte - startByte)
+        return startByte
+      }
+    }
+    return consumedBytes
+  }
+
+  #tagOf(unit: ScanUnit, bytes: Buffer): Buffer {
+    const start = unit.tagStartByte
+    return this.#tags.of(bytes.subarray(start, start + unit.tagByteCount))
+  }
+
+  #take(unit: ScanUnit, bytes: Buffer, tag: Buffer): boolean {
+    if (this.#isSentAgain(unit.ackCount)) return true
+    const { counters } = this.#shared.context
+    const mode = unit.kind === 'messages' ? 'message' : 'batch'
+    if (!this.#store.take(unit, bytes, tag)) return false
+    counters.add(`input_received_messages_total/${mode}`, unit.messageCount)
+    return true
+  }
+
+  /** The sender is gone and waited for an ack, so it sends again; what has begun goes on (queue.md 11). */
+  #isSentAgain(ackCount: number): boolean {
+    return this.#isClosed && ackCount > 0 && !this.#store.isStarted
+  }
+
+  #openBody(unit: ScanUnit, bytes: Buffer): void {
+    const { context, options } = this.#shared
+    const compression = unit.kind === 'gzip' ? 'gzip' : 'zstd'
+    const tag = this.#tagOf(unit, bytes)
+    const ids = idsOf(unit, bytes).map((id) => Buffer.from(id))
+    context.counters.add(`input_received_messages_total/${compression}`, 1)
+    if (unit.isCompressionMismatch) context.counters.add('compression_mismatch', 1)
+    if (this.#isSentAgain(ids.length)) return
+    const compressed = bytes.subarray(unit.bodyStartByte, unit.bodyEndByte)
+    const body = inflateNow(context.kernel, compression, compressed)
+    if (body !== null) {
+      this.#storeBody({ body, tag, ids, compressed })
+      return
+    }
+    this.#pause(PAUSE.inflate)
+    const kept = Buffer.from(compressed)
+    inflateInBackground(context.kernel, compression, kept, options.max_decompressed_bytes).then(
+      (large) => {
+        this.#storeBody({ body: large, tag, ids, compressed: kept })
+        this.#goOn(PAUSE.inflate)
+      },
+      () => this.#outOfMemory()
+    )
+  }
+
+  /** Stores an inflated body, or what cannot be inflated as a dead letter; keeps it when there is no room. */
+  #storeBody(open: OpenBody): void {
+    if (this.#offerBody(open)) {
+      this.#body = null
+      return
+    }
+    const { compressed } = open
+    const isKept = open.body.kind === 'failed' && compressed !== null
+    this.#body = { ...open, compressed: isKept ? Buffer.from(compressed) : null }
+    this.#waitForRoom(0)
+  }
+
+  #offerBody({ body, tag, ids, compressed }: OpenBody): boolean {
+    const { context, options } = this.#shared
+    const { kernel, counters } = context
+    if (body.kind === 'failed') {
+      if (options.on_undecodable === 'reject' || body.reason === 'no_memory') {
+        this.reset(body.reason === 'no_memory' ? 'memory' : 'rejected')
+        return true
+      }
+      const bytes = compressed ?? Buffer.alloc(0)
+      if (!this.#store.refuse({ reason: body.reason, tag, bytes }, tag, ids)) return false
+      counters.add(`input_rejected_records_total/${body.reason}`, 1)
+      this.#shared.warn(
+        { peer: this.#peer, reason: body.reason, first_bytes: shownBytes(bytes) },
+        'the body of a message cannot be decompressed: it is in the dead letters'
+      )
+      return true
+    }
+    if (this.#isSentAgain(ids.length)) {
+      kernel.giveBack(body.block)
+      return true
+    }
+    const bytes = body.block.subarray(0, body.byteCount)
+    kernel.scanBody(bytes)
+    if (kernel.unitCount > 0 && !this.#store.take(kernel.unit(0), bytes, tag, ids)) return false
+    counters.add('decompressed_bytes', body.byteCount)
+    kernel.giveBack(body.block)
+    return true
+  }
+
+  #waitForRoom(unitBytes: number): void {
+    this.#waitingBytes = unitBytes
+    this.#pause(PAUSE.room)
+    this.#shared.context.appender.onRoom(() => this.#onRoom())
+  }
+
+  #onRoom(): void {
+    if (this.#body !== null) {
+      if (!this.#offerBody(this.#body)) {
+        this.#shared.context.appender.onRoom(() => this.#onRoom())
+        return
+      }
+      this.#body = null
+    }
+    this.#goOn(PAUSE.room)
+  }
+
+  /** Goes on with what is kept, and reads again if nothing else holds it. */
+  #goOn(reason: Pause): void {
+    if ((this.#pauses & PAUSE.room) !== 0 && reason !== PAUSE.room) {
+      // The body found no room: the connection stays paused for that reason.
+      this.#pauses &= ~reason
+      return
+    }
+    const unitBytes = this.#waitingBytes
+    this.#waitingBytes = 0
+    this.#pauses &= ~reason
+    const bytes = this.#partial.bytes()
+    this.#startOver()
+    if (bytes.length > 0) this.#process(bytes, unitBytes > 0 ? unitBytes : bytes.length)
+    if (this.#isClosed) {
+      if (!this.#isBusy) this.#release()
+      return
+    }
+    if (this.#pauses === 0) this.#socket.resume()
+    this.#endWhenDone()
+  }
+
+  #keep(rest: Buffer, neededBytes: number): void {
+    if (this.#partial.keep(rest, neededBytes) === 'no_memory') this.#outOfMemory()
+    else this.#countHeld()
+  }
+
+  #countHeld(): void {
+    this.#shared.context.held.set(this, this.#partial.heldBytes)
+  }
+
+  #release(): void {
+    this.#partial.release()
+    this.#shared.context.held.remove(this)
+  }
+
+  #outOfMemory(): void {
+    this.#shared.warn({ peer: this.#peer }, 'no memory for an unfinished message: connection reset')
+    this.reset('memory')
+  }
+
+  #pause(reason: Pause): void {
+    if (this.#pauses === 0) this.#socket.pause()
+    if ((this.#pauses & reason) === 0 && reason !== PAUSE.inflate) {
+      this.#shared.context.counters.add(`input_paused_total/${PAUSE_NAMES[reason]}`, 1)
+    }
+    this.#pauses |= reason
+  }
+
+  #resume(reason: Pause): void {
+    if ((this.#pauses & reason) === 0) return
+    this.#pauses &= ~reason
+    if (this.#pauses === 0 && !this.#isClosed) this.#socket.resume()
+  }
+
+  #writeAcks(bytes: Buffer, ackCount: number): void {
+    this.#shared.context.counters.add('acks', ackCount)
+    this.#socket.write(bytes)
+    if (this.#socket.writableLength <= UNREAD_ACK_BYTES_MAX) return
+    this.#pause(PAUSE.acks)
+    this.#socket.once('drain', () => this.#resume(PAUSE.acks))
+  }
+
+  /** After the end of the peer: what it waits for goes out first. */
+  #endWhenDone(): void {
+    if (!this.#isEnded || this.#isClosed) return
+    if (this.#line.isEmpty && !this.#isBusy) this.#socket.end()
+  }
+
+  #refuseStream(status: 'error' | WrongProtocol | 'json', rest: Buffer): void {
+    const { context } = this.#shared
+    const { errorReason } = context.kernel
+    if (errorReason === 'message_too_large') {
+      context.counters.add('oversize_frames', 1)
+      this.#shared.warn(
+        { peer: this.#peer },
+        'a message is larger than the limit: connection reset'
+      )
+      this.reset('oversize')
+      return
+    }
+    const protocol = status === 'error' || status === 'json' ? 'other' : status
+    context.counters.add(`forward_protocol_mismatch_total/${protocol}`, 1)
+    this.#shared.warn(
+      { peer: this.#peer, reason: errorReason ?? status, first_bytes: shownBytes(rest) },
+      HINTS[protocol]
+    )
+    if (protocol !== 'http') {
+      this.reset('protocol')
+      return
+    }
+    this.#closeReason = 'protocol'
+    this.#isRefused = true
+    this.#socket.end(HTTP_ANSWER)
+  }
+}

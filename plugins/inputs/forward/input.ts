@@ -1,0 +1,171 @@
+// Steps 1 and 2. Runs on: ingest.
+// The Forward input of one ingest thread: its listeners, its connections, what happens once a second, and how it stops.
+// TCP addresses are bound on every thread; a Unix socket and the heartbeat port on one, chosen by the input's ordinal.
+
+import { systemRandom } from '../../../src/core/clock.ts'
+import { MillraceError } from '../../../src/core/errors.ts'
+import type { ScanKernel } from '../../../src/kernel/scan-kernel.ts'
+import { type ListenAddress, parseListenAddress } from '../../../src/net/listen-address.ts'
+import { Listener, type ListenerOptions } from '../../../src/net/listener.ts'
+import {
+  type AttachReader,
+  attachData,
+  attachOnread,
+  canAttach
+} from '../../../src/net/read-into.ts'
+import type { CreateInput, Input, InputAddresses, InputContext } from '../../../src/plugin/input.ts'
+import { ForwardConnection } from './connection.ts'
+import { Heartbeats } from './heartbeat.ts'
+import type { ForwardOptions } from './options.ts'
+import { ReadArea } from './partial-bytes.ts'
+
+const CHECK_MS = 1000
+/** Ages of connections are spread by this share, so that those opened together do not end together. */
+const AGE_JITTER = 0.2
+/** A stop waits until a connection was silent for this long between two messages. */
+const QUIET_MS = 200
+const STOP_STEP_MS = 50
+/** Then senders that read acks have this long to see the end. */
+const LINGER_MS = 1000
+/** Log lines about senders per minute and thread; the rest is counted. */
+const WARNINGS_PER_MINUTE = 30
+const MINUTE_MS = 60_000
+
+const createInput: CreateInput<ForwardOptions, ScanKernel> = (options, context) =>
+  new ForwardInput(options, context)
+
+export default createInput
+
+class ForwardInput implements Input {
+  readonly #options: ForwardOptions
+  readonly #context: InputContext<ScanKernel>
+  readonly #area: ReadArea
+  readonly #connections = new Set<ForwardConnection>()
+  readonly #listeners: Listener[] = []
+  readonly #heartbeats: Heartbeats[] = []
+  readonly #ages = new WeakMap<ForwardConnection, number>()
+  #cancelCheck = () => {}
+  #warningCount = 0
+  #warningsFromMs = 0
+  #isStopping = false
+
+  constructor(options: ForwardOptions, context: InputContext<ScanKernel>) {
+    this.#options = options
+    this.#context = context
+    this.#area = new ReadArea(context.kernel)
+  }
+
+  async start(): Promise<InputAddresses> {
+    const { clock, log } = this.#context
+    const isOnread = await canAttach(attachOnread, clock)
+    if (!isOnread) {
+      log.warn({}, 'sockets cannot read into one buffer on this version of Node: slower reads')
+    }
+    for (const text of this.#options.listen) {
+      const address = parseListenAddress(text)
+      if (this.#isOurs(address)) await this.#listen(address, isOnread ? attachOnread : attachData)
+    }
+    this.#scheduleCheck()
+    return this.#listeners.map(({ address }) => address)
+  }
+
+  async stop(signal: AbortSignal): Promise<void> {
+    if (this.#isStopping) return
+    this.#isStopping = true
+    await Promise.all([...this.#heartbeats, ...this.#listeners].map((each) => each.close()))
+    const { clock } = this.#context
+    const endMs = clock.monotonicMs() + this.#options.drain_timeout
+    while (this.#connections.size > 0) {
+      const nowMs = clock.monotonicMs()
+      const isLate = nowMs >= endMs || signal.aborted
+      for (const connection of this.#connections) {
+        const isSilent = nowMs - connection.lastReadMs >= QUIET_MS
+        if (isLate || (isSilent && connection.isQuiet)) connection.close('stop')
+      }
+      if (isLate) break
+      await clock.sleep(STOP_STEP_MS)
+    }
+    for (let waited = 0; this.#connections.size > 0 && waited < LINGER_MS; waited += STOP_STEP_MS) {
+      await clock.sleep(STOP_STEP_MS)
+    }
+    for (const connection of this.#connections) connection.reset('stop')
+    this.#cancelCheck()
+  }
+
+  /** TCP listens everywhere, a Unix socket on one thread. */
+  #isOurs(address: ListenAddress): boolean {
+    const { thread, ordinal } = this.#context
+    return address.kind === 'tcp' || ordinal % thread.count === thread.index
+  }
+
+  async #listen(address: ListenAddress, attach: AttachReader): Promise<void> {
+    const options = this.#options
+    if (address.kind === 'tcp' && address.isTls) {
+      const message = `cannot listen on tls://${address.host}:${address.port}: forward inputs speak plain TCP and Unix sockets; put a TLS proxy in front`
+      throw new MillraceError('MR_LISTEN', message)
+    }
+    const { counters, thread, ordinal } = this.#context
+    const listenerOptions: ListenerOptions = {
+      address,
+      backlog: options.backlog,
+      isPortShared: thread.count > 1,
+      unix: { mode: Number.parseInt(options.mode, 8), uid: options.uid, gid: options.gid },
+      keepaliveMs: options.keepalive_probe,
+      readBuffer: this.#area.readBuffer,
+      attach,
+      hasRoom: () => this.#connections.size < Math.ceil(options.max_connections / thread.count),
+      onRefused: () => counters.add('input_connections_closed_total/too_many', 1),
+      open: (socket) => this.#open(new ForwardConnection(this.#shared, socket))
+    }
+    const listener = await Listener.open(listenerOptions)
+    this.#listeners.push(listener)
+    if (address.kind !== 'tcp' || !options.udp_heartbeat) return
+    if (ordinal % thread.count !== thread.index) return
+    const bound = parseListenAddress(listener.address)
+    if (bound.kind !== 'tcp') return
+    const onHeartbeat = () => counters.add('heartbeats', 1)
+    this.#heartbeats.push(await Heartbeats.open(bound.host, bound.port, onHeartbeat))
+  }
+
+  get #shared() {
+    return {
+      context: this.#context,
+      options: this.#options,
+      area: this.#area,
+      warn: (fields: object, message: string) => this.#warn(fields, message),
+      onClosed: (connection: ForwardConnection) => this.#connections.delete(connection)
+    }
+  }
+
+  #open(connection: ForwardConnection): ForwardConnection {
+    const spread = 1 + AGE_JITTER * (2 * systemRandom() - 1)
+    this.#ages.set(connection, this.#options.max_connection_age * spread)
+    this.#connections.add(connection)
+    return connection
+  }
+
+  #scheduleCheck(): void {
+    this.#cancelCheck = this.#context.clock.after(CHECK_MS, () => {
+      const nowMs = this.#context.clock.monotonicMs()
+      for (const connection of this.#connections) {
+        connection.check(nowMs, this.#ages.get(connection) ?? 0)
+      }
+      if (!this.#isStopping) this.#scheduleCheck()
+    })
+  }
+
+  /** Bad senders may be many and quick; the counters have the whole number. */
+  #warn(fields: object, message: string): void {
+    const nowMs = this.#context.clock.monotonicMs()
+    if (nowMs - this.#warningsFromMs >= MINUTE_MS) {
+      const leftOut = this.#warningCount - WARNINGS_PER_MINUTE
+      if (leftOut > 0) {
+        this.#context.log.warn({ left_out: leftOut }, 'more warnings about senders were left out')
+      }
+      this.#warningsFromMs = nowMs
+      this.#warningCount = 0
+    }
+    this.#warningCount++
+    if (this.#warningCount <= WARNINGS_PER_MINUTE) this.#context.log.warn(fields, message)
+  }
+}
