@@ -1,7 +1,7 @@
 // Steps 3 and 4. Runs on: ingest.
 // Takes messages for the shards of their routes. Invariants: a message is checked against every matched route before any of
 // its bytes are taken, so a full route keeps it whole; should a disk fail in between, the routes that have it are
-// remembered and not given it again. One commit pass per turn of the event loop; without an ack to wait for, lazily.
+// remembered and not given it again. One commit pass per turn of the event loop.
 // Limits: UNSYNCED_BYTES_MAX written and not synced per thread, then messages stay with their connections.
 
 import type { Clock } from '../core/clock.ts'
@@ -44,10 +44,6 @@ export interface AppenderOptions {
   readonly schedule?: (commit: () => void) => void
 }
 
-/** Without an ack to wait for, a commit waits for this much or this long: 29.7 to 21 cpu-s per million single writes. */
-const LAZY_COMMIT_BYTES = 512 * 1024
-const LAZY_COMMIT_MS = 5
-
 /** What is kept per connection. */
 interface SourceState {
   readonly bytes: Buffer
@@ -65,9 +61,7 @@ export class QueueAppender implements Appender {
   readonly #targets = new Set<RouteTarget>()
   /** Unsynced bytes at the last commit, plus what was taken since. */
   #unsyncedBytes = 0
-  #lazyBytes = 0
   #isScheduled = false
-  #isLazyScheduled = false
 
   constructor(options: AppenderOptions) {
     this.#options = options
@@ -142,7 +136,7 @@ export class QueueAppender implements Appender {
       state.taken?.targets.add(target)
     }
     state.taken = null
-    if (isAppended) this.#scheduleCommit(listener !== null)
+    if (isAppended) this.#scheduleCommit()
     return 'taken'
   }
 
@@ -187,7 +181,6 @@ export class QueueAppender implements Appender {
       )
       if (!isTaken) return false
       this.#unsyncedBytes += run.entries.length
-      this.#lazyBytes += run.entries.length
     }
     if (!target.isDirty) {
       target.isDirty = true
@@ -206,23 +199,14 @@ export class QueueAppender implements Appender {
     return state
   }
 
-  #scheduleCommit(hasWaiter: boolean): void {
+  #scheduleCommit(): void {
     if (this.#isScheduled) return
-    if (hasWaiter || this.#lazyBytes >= LAZY_COMMIT_BYTES) {
-      this.#isScheduled = true
-      this.#schedule(this.#commit)
-    } else if (!this.#isLazyScheduled) {
-      this.#isLazyScheduled = true
-      this.#options.clock.after(LAZY_COMMIT_MS, () => {
-        this.#isLazyScheduled = false
-        if (!this.#isScheduled) this.#commitDirty()
-      })
-    }
+    this.#isScheduled = true
+    this.#schedule(this.#commit)
   }
 
   #commitDirty(): void {
     this.#isScheduled = false
-    this.#lazyBytes = 0
     const dirty = this.#dirty
     this.#dirty = []
     for (const target of dirty) {

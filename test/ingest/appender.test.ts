@@ -25,7 +25,6 @@ function recorder() {
 interface Built {
   readonly appender: QueueAppender
   readonly turns: (() => void)[]
-  readonly timers: { delayMs: number; callback: () => void }[]
   readonly source: AppendSource
   readonly letters: FakeTarget
 }
@@ -33,15 +32,11 @@ interface Built {
 /** Every tag goes to all targets. */
 function build(targets: readonly FakeTarget[]): Built {
   const turns: (() => void)[] = []
-  const timers: { delayMs: number; callback: () => void }[] = []
   const letters = fakeTarget('dlq/in.in', { bytesMax: 1e9 })
   const clock: Clock = {
     nowMs: () => 1_700_000_000_250,
     monotonicMs: () => 0,
-    after(delayMs, callback) {
-      timers.push({ delayMs, callback })
-      return () => {}
-    },
+    after: () => () => {},
     sleep: () => Promise.resolve()
   }
   const appender = new QueueAppender({
@@ -60,7 +55,7 @@ function build(targets: readonly FakeTarget[]): Built {
     room: new RoomWaiters(),
     schedule: (commit) => turns.push(commit)
   })
-  return { appender, turns, timers, letters, source: { inputId: 'in', peer: '10.0.0.1' } }
+  return { appender, turns, letters, source: { inputId: 'in', peer: '10.0.0.1' } }
 }
 
 function run(text: string, rest: Partial<Run> = {}): Run {
@@ -105,21 +100,6 @@ t.test('one commit pass per turn, over the shards that took something', (t) => {
   t.same([a.writer.commitCount, b.writer.commitCount], [1, 1])
   appender.append(source, [run('y')], recorder())
   t.equal(turns.length, 1)
-  t.end()
-})
-
-t.test('without an ack to wait for the commit is lazy, by time or by bytes', (t) => {
-  const target = fakeTarget('routes/a', { bytesMax: 1e9 })
-  const { appender, turns, timers, source } = build([target])
-  appender.append(source, [run('x')], null)
-  appender.append(source, [run('x')], null)
-  t.equal(turns.length, 0)
-  t.equal(timers.length, 1)
-  t.equal(timers[0]?.delayMs, 5)
-  timers[0]?.callback()
-  t.equal(target.writer.commitCount, 1)
-  appender.append(source, [run('x'.repeat(600 * 1024))], null)
-  t.equal(turns.length, 1, 'many bytes do not wait')
   t.end()
 })
 

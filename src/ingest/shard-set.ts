@@ -1,0 +1,143 @@
+// Step 4. Runs on: ingest.
+// The shards that one ingest thread writes: a writer, a control block and a place among the routes for each.
+
+import type { MillraceConfig } from '../config/schema.ts'
+import type { Clock } from '../core/clock.ts'
+import { invariant } from '../core/invariant.ts'
+import { SHARDS_PER_THREAD_MAX } from '../core/limits.ts'
+import type { ScanKernel } from '../kernel/scan-kernel.ts'
+import type { InputCounters } from '../plugin/input.ts'
+import type { WriterObserver } from '../storage/append.ts'
+import { segmentBytesFor } from '../storage/format.ts'
+import { ShardWriter } from '../storage/shard-writer.ts'
+import type { Storage } from '../storage/storage.ts'
+import type { FromIngest, IngestThreadData, ShardSpec } from '../threads/messages.ts'
+import type { RouteTarget } from './appender.ts'
+import { ControlBlock, type Doorbell } from './control-block.ts'
+
+/** What a log asks of its shards. */
+type LogPolicy = Pick<RouteTarget, 'overflow' | 'isDroppedAcked' | 'bytesMax'> & {
+  readonly durability: 'sync' | 'interval' | 'os' | 'memory'
+  readonly syncIntervalMs: number
+}
+
+export interface ShardSetOptions {
+  readonly data: IngestThreadData<MillraceConfig>
+  readonly clock: Clock
+  readonly storage: Storage
+  readonly kernel: ScanKernel
+  readonly doorbell: Doorbell
+  /** Counters of what belongs to no input. */
+  readonly counters: InputCounters
+  post(message: FromIngest): void
+  /** There may be room again. */
+  onRoom(): void
+}
+
+/** Memory of a shard where small runs are gathered. */
+const SLAB_BYTES = 1024 * 1024
+
+export class ShardSet {
+  readonly #targets = new Map<string, RouteTarget>()
+  readonly #doorbell: Doorbell
+
+  constructor(options: ShardSetOptions) {
+    const { shards } = options.data
+    invariant(shards.length <= SHARDS_PER_THREAD_MAX, `${shards.length} shards on one thread`)
+    this.#doorbell = options.doorbell
+    for (const spec of shards) this.#targets.set(spec.log, createTarget(options, spec))
+  }
+
+  /** The shard of a log; every thread has one of each. */
+  target(log: string): RouteTarget {
+    const target = this.#targets.get(log)
+    invariant(target !== undefined, `no shard of ${log} on this thread`)
+    return target
+  }
+
+  /** Once a second: readers learn that nothing older will come, old segments end. */
+  tick(): void {
+    for (const { control, writer } of this.#targets.values()) control.setWatermark(writer.tick())
+    this.#doorbell.ring()
+  }
+
+  /** Main made room in these logs. */
+  probe(logs: readonly string[]): void {
+    for (const log of logs) this.#targets.get(log)?.writer.probe()
+  }
+
+  /** Writes and syncs everything and ends the segments. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#targets.values()].map(({ writer }) => writer.close()))
+    this.#doorbell.ring()
+  }
+}
+
+function createTarget(options: ShardSetOptions, spec: ShardSpec): RouteTarget {
+  const { clock, data, doorbell, kernel, storage } = options
+  const policy = policyOf(data.config, spec.log)
+  const control = new ControlBlock(spec.control, doorbell)
+  const writer = new ShardWriter({
+    storage,
+    clock,
+    hash: kernel.hash,
+    store: data.store,
+    shard: spec,
+    slab: kernel.reserve(SLAB_BYTES),
+    segmentBytes: Math.min(data.config.queue.segmentBytesMax, segmentBytesFor(policy.bytesMax)),
+    durability: policy.durability,
+    syncIntervalMs: policy.syncIntervalMs,
+    observer: observe(options, spec, control)
+  })
+  const { bytesMax, isDroppedAcked, overflow } = policy
+  return { log: spec.log, writer, control, overflow, isDroppedAcked, bytesMax, isDirty: false }
+}
+
+function observe(
+  options: ShardSetOptions,
+  { log, shardNumber }: ShardSpec,
+  control: ControlBlock
+): WriterObserver {
+  const { counters, onRoom, post } = options
+  return {
+    onSegment: (segment) => post({ kind: 'segment', log, shardNumber, segment }),
+    onVisible({ segmentOrdinal, endByte, nextOffset, appendTimeMs, appendedBytes }) {
+      control.setAppendedBytes(appendedBytes)
+      control.publish({ segmentOrdinal, byte: endByte, offset: nextOffset }, appendTimeMs)
+      onRoom()
+    },
+    onState(state, error) {
+      control.setState(state)
+      const fields = { log, shard: shardNumber, state, error: error && String(error) }
+      if (state === 'ok') {
+        post({ kind: 'log', level: 'info', fields, message: 'the shard takes records again' })
+        onRoom()
+      } else if (state !== 'draining') {
+        post({ kind: 'log', level: 'error', fields, message: 'the shard takes no records' })
+      }
+    },
+    onGivenUp(recordCount, _byteCount, reason) {
+      counters.add(`input_rejected_records_total/${reason}`, recordCount)
+      onRoom()
+    },
+    onPoisoned(path, validEndByte, error) {
+      const fields = { log, path, valid_end_byte: validEndByte, error: String(error) }
+      const message = 'a write failed: the segment ends at its last durable byte'
+      post({ kind: 'log', level: 'error', fields, message })
+    }
+  }
+}
+
+/** Dead letters are kept like records; what they may hold is set for all of them. */
+function policyOf(config: MillraceConfig, log: string): LogPolicy {
+  const route = config.routes.find(({ id }) => log === `routes/${id}`)
+  if (route !== undefined) return route
+  const { dlqBytesMax, dlqOverflow } = config.queue
+  return {
+    durability: 'sync',
+    syncIntervalMs: 0,
+    overflow: dlqOverflow,
+    isDroppedAcked: false,
+    bytesMax: dlqBytesMax
+  }
+}
