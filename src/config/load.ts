@@ -28,6 +28,8 @@ export interface LoadedConfig {
   readonly findings: readonly Finding[]
   /** As shown to the user, in the order of reading. */
   readonly files: readonly string[]
+  /** Directory of the first file; the working directory without one. */
+  readonly baseDir: string
 }
 
 /** Where a configuration is looked for without `--config` and `MILLRACE_CONFIG`. */
@@ -63,7 +65,12 @@ export function loadConfig(request: LoadRequest): LoadedConfig {
     const value = request.environment[name]
     if (value !== undefined && value !== '') merged.override(name, path, value)
   }
-  return { data: merged.data, places: merged.places, findings, files }
+  const first = files[0]
+  const isFile = first !== undefined && first !== DEFAULT_CONFIG_NAME
+  const baseDir = isFile
+    ? dirname(resolve(request.workingDirectory, first))
+    : request.workingDirectory
+  return { data: merged.data, places: merged.places, findings, files, baseDir }
 }
 
 /** The built-in configuration is a file of its own name, without a place on the disk. */

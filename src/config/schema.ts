@@ -5,7 +5,10 @@
 import type { TagMatch } from '../core/tag.ts'
 
 export interface MillraceConfig {
+  /** Absolute. */
   readonly dataDir: string
+  /** Directory of the first configuration file; modules of JavaScript steps are named from there. */
+  readonly baseDir: string
   readonly threads: { readonly ingest: number; readonly pool: number }
   readonly admin: AdminConfig
   readonly queue: QueueConfig

@@ -85,6 +85,7 @@ export function validateConfig(
       ? null
       : {
           dataDir: resolve(environment.workingDirectory, values.data_dir),
+          baseDir: loaded.baseDir,
           threads: threadsOf(values.threads, environment.coreCount),
           admin: adminOf(values.admin),
           queue: queueOf(values.queue),

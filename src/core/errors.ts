@@ -25,13 +25,23 @@ export const ERROR_CODES = [
   'MR_INPUT_MESSAGE',
   'MR_OUTPUT_START',
   'MR_TASK',
+  'MR_ADMIN',
   'MR_USAGE'
 ] as const
 
 export type ErrorCode = (typeof ERROR_CODES)[number]
 
 /** Exit codes (sysexits), by the reason why the process ends. */
-export const EXIT = { ok: 0, failure: 1, usage: 64, io: 74, temporary: 75, config: 78 } as const
+export const EXIT = {
+  ok: 0,
+  failure: 1,
+  usage: 64,
+  unavailable: 69,
+  internal: 70,
+  io: 74,
+  temporary: 75,
+  config: 78
+} as const
 
 export interface MillraceErrorOptions {
   cause?: unknown

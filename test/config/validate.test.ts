@@ -63,6 +63,7 @@ t.test('a full file becomes the configuration with units converted and defaults 
   )
   t.same(config, {
     dataDir: '/work-directory/queues',
+    baseDir: t.testdirName,
     threads: { ingest: 2, pool: 6 },
     admin: {
       listen: ['tcp://127.0.0.1:9480', 'unix:///run/m.sock'],
