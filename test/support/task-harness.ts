@@ -1,0 +1,124 @@
+// A task runner over frames in memory, with the kernel or its object twin.
+
+import stepCompilers from '../../plugins/steps.ts'
+import { compileTemplate } from '../../src/core/template.ts'
+import type { RenderImports } from '../../src/kernel/render-face.ts'
+import { xxh64 } from '../../src/kernel/xxh64.ts'
+import { finishPerTarget, PLAIN } from '../../src/plugin/finish-bodies.ts'
+import type { RenderHalf, RenderSpec } from '../../src/plugin/output.ts'
+import type { ScriptStep } from '../../src/plugin/step.ts'
+import { compileSteps } from '../../src/steps/compile.ts'
+import type { Destination } from '../../src/steps/destination.ts'
+import { lowerPlan } from '../../src/steps/lower.ts'
+import { compileEnvironment } from '../../src/steps/pool-runner.ts'
+import { createTaskRunner, type TaskKernel, type TaskRunner } from '../../src/steps/run-task.ts'
+import type { TaskRequest, TaskResult } from '../../src/threads/messages.ts'
+import type { FrameStore } from './frame-store.ts'
+import { ObjectKernel, type PlanOfProgram } from './object-kernel.ts'
+
+export const CONSTANTS = { hostname: 'host-1', uuid: 'u-1', dataDir: '/data' }
+export const SLOT_BYTES = 4_000_000
+
+export const SPEC: RenderSpec = {
+  framing: 'ndjson',
+  target: compileTemplate('logs', CONSTANTS),
+  timeField: { key: '@timestamp', precision: 9 },
+  timeConflict: 'keep',
+  tagField: null,
+  hasId: true,
+  messageField: null,
+  recordBytesMax: 2_000_000
+}
+
+export interface HarnessOptions {
+  readonly steps?: readonly unknown[]
+  readonly spec?: Partial<RenderSpec>
+  readonly renderHalf?: Partial<RenderHalf>
+  readonly scripts?: readonly ScriptStep[]
+  readonly createKernel?: (
+    imports: RenderImports,
+    plans: Map<Uint8Array, PlanOfProgram>
+  ) => TaskKernel
+}
+
+export interface Harness {
+  readonly runner: TaskRunner
+  readonly slot: Buffer
+  readonly kernels: ObjectKernel[]
+  run(part?: Partial<TaskRequest>): TaskResult
+  /** Text of every body. */
+  bodies(result: TaskResult): string[]
+  /** Documents without their action lines, in the order of the rows. */
+  documents(result: TaskResult): Record<string, unknown>[]
+  /** Ids of the rows. */
+  ids(result: TaskResult): string[]
+}
+
+export const environment = compileEnvironment(stepCompilers, CONSTANTS, 'file:///config/')
+
+export function harness(store: FrameStore, options: HarnessOptions = {}): Harness {
+  const { plan, findings } = compileSteps(options.steps ?? [], environment)
+  if (findings.length > 0) throw new Error(JSON.stringify(findings))
+  const spec = { ...SPEC, ...options.spec }
+  const scripts = options.scripts ?? []
+  const lowered = lowerPlan(plan, scripts, spec)
+  const renderHalf: RenderHalf = {
+    spec,
+    targetText: (target) => ({
+      kind: 'ok',
+      prefix: Buffer.from(`{"create":{"_index":"${target}","_id":"`),
+      afterId: Buffer.from('"}}\n')
+    }),
+    finish: (area) => finishPerTarget(area, PLAIN),
+    ...options.renderHalf
+  }
+  const slotMemory = new SharedArrayBuffer(SLOT_BYTES)
+  const destination: Destination = {
+    key: 'route/output',
+    route: 'route',
+    lowered,
+    renderHalf,
+    scripts: scripts.map((step) => ({ step, context: { options: null, state: {} } })),
+    slotMemory
+  }
+  const kernels: ObjectKernel[] = []
+  const plans = new Map([[lowered.bytes, { plan, spec }]])
+  const createKernel =
+    options.createKernel ??
+    ((imports) => {
+      const face = new ObjectKernel(imports, plans)
+      kernels.push(face)
+      return { face, hash: xxh64 }
+    })
+  const runner = createTaskRunner({
+    createKernel: (imports) => createKernel(imports, plans),
+    destination: () => destination,
+    files: store,
+    cpuMs: () => 0,
+    deadlineMs: null
+  })
+  const slot = Buffer.from(slotMemory)
+  const rowsOf = (result: TaskResult): string[][] => {
+    const rows: string[][] = []
+    for (let row = 0; row < result.rowCount; row++) {
+      const at = result.rowIndexStartByte + row * 12
+      const startByte = slot.readUInt32LE(at + 4)
+      const text = slot.toString('utf8', startByte, startByte + slot.readUInt32LE(at + 8))
+      rows.push(text.trimEnd().split('\n'))
+    }
+    return rows
+  }
+  return {
+    runner,
+    slot,
+    kernels,
+    run: (part) =>
+      runner.run(store.task({ slot: { startByte: 0, byteCount: SLOT_BYTES }, ...part })),
+    bodies: (result) =>
+      result.bodies.map(({ startByte, byteCount }) =>
+        slot.toString('utf8', startByte, startByte + byteCount)
+      ),
+    documents: (result) => rowsOf(result).map(([, document]) => JSON.parse(document ?? '')),
+    ids: (result) => rowsOf(result).map(([action]) => JSON.parse(action ?? '').create._id)
+  }
+}
