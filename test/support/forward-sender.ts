@@ -80,6 +80,11 @@ export class ForwardSender {
     this.socket?.destroy()
   }
 
+  /** Asks `next` again after it had nothing. */
+  poke(): void {
+    this.pump()
+  }
+
   private connect(): void {
     const socket = connect(this.options.address)
     let rest: Buffer = Buffer.alloc(0)
