@@ -33,9 +33,12 @@ export class ControlBlock {
 
   /** Makes records visible to readers and rings. */
   publish(end: VisibleEnd, watermarkMs: number): void {
+    // A reader that took the end of one commit and the offset of the next would count the difference as lost.
+    Atomics.add(this.#words, WORD.sequence, 1n)
     this.#store(WORD.visibleOffset, end.offset)
     this.#store(WORD.watermarkMs, watermarkMs)
     Atomics.store(this.#words, WORD.visibleEnd, packEnd(end.segmentOrdinal, end.byte))
+    Atomics.add(this.#words, WORD.sequence, 1n)
     this.#doorbell.ring()
   }
 

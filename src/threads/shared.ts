@@ -23,7 +23,9 @@ export const WORD = {
   /** main: 1 while the route has no room. */
   isFull: 7,
   /** ingest: records refused by `drop_newest` since the start. */
-  droppedNewest: 8
+  droppedNewest: 8,
+  /** ingest: odd while visible end and offset are written, so that main reads them as a pair. */
+  sequence: 9
 } as const
 
 export const SHARD_STATES = ['ok', 'full', 'read_only', 'failed', 'draining'] as const
