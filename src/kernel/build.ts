@@ -16,6 +16,7 @@ const OPTIONS = [
   '--runtime',
   'stub',
   '--importMemory',
+  '--zeroFilledMemory',
   '--memoryBase',
   String(MEMORY_BASE_BYTE),
   '--enable',

@@ -100,6 +100,8 @@ export const SET_DEFER = 1
 export const SET_IF_MISSING = 2
 /** OP_COPY: there is a fallback for a missing source; without it nothing is set. */
 export const SET_HAS_FALLBACK = 4
+/** OP_COPY: a missing source counts as `template_missing`. */
+export const SET_COUNT_MISSING = 8
 
 export const MATCH_EQUAL = 0
 export const MATCH_PREFIX = 1
@@ -269,6 +271,7 @@ export const ROWS_MAX = 960
 export const KEY_BYTES_MAX = 1024
 export const PATTERNS_MAX = 256
 export const KEY_SETS_MAX = 16
+export const TEMPLATE_PARTS_MAX = 64
 /** MessagePack containers within each other; the scanner takes no deeper record. */
 export const NESTING_MAX = 128
 export const JSON_NESTING_MAX = 64

@@ -3,7 +3,7 @@
 
 import { invariant } from '../core/invariant.ts'
 import type { Template } from '../core/template.ts'
-import { PROGRAM_BYTES_MAX, PROGRAM_MAGIC } from './codes.ts'
+import { PROGRAM_BYTES_MAX, PROGRAM_MAGIC, ROOT_META } from './codes.ts'
 import { HEADER_BYTES, type ProgramData, type Slice } from './program-data.ts'
 
 /** What an output asks of the kernel; `RenderSpec` of plugin/output.ts has this shape. */
@@ -37,6 +37,8 @@ export interface ProgramParts {
   readonly keySets: readonly (readonly number[])[]
   readonly stepCount: number
   readonly hasJoin: boolean
+  /** Whether anything but a join stands in the way of a record that has no table. */
+  readonly hasSteps: boolean
   readonly render: RenderWords
 }
 
@@ -69,7 +71,10 @@ export const HEADER = {
   targetParts: 96,
   targetPartCount: 100,
   /** How often the target can change: see TARGET_*. */
-  targetSpan: 104
+  targetSpan: 104,
+  /** Whether the metadata of entries is looked at. */
+  usesMeta: 108,
+  hasSteps: 112
 } as const
 
 /** The target depends on nothing but the group's tag. */
@@ -105,6 +110,8 @@ export function buildProgram(parts: ProgramParts): Uint8Array {
   put(HEADER.tagKey, render.tagKey, render.tagRenamed, CONFLICTS.indexOf(layout.timeConflict))
   put(HEADER.hasId, layout.hasId ? 1 : 0, render.messageField, layout.recordBytesMax)
   put(HEADER.targetParts, render.targetParts, layout.target.parts.length, targetSpan(layout.target))
+  const usesMeta = parts.paths.some(([root]) => root === ROOT_META)
+  put(HEADER.usesMeta, usesMeta ? 1 : 0, parts.hasSteps ? 1 : 0)
   put(HEADER.code, data.words(parts.code), parts.code.length)
   put(HEADER.magic, PROGRAM_MAGIC, data.endAddress)
   const bytes = Buffer.concat([header, data.bytes])

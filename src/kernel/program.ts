@@ -68,6 +68,7 @@ export class ProgramWriter {
   readonly #keySets: number[][] = []
   #lastStep = 0
   #hasJoin = false
+  #hasSteps = false
 
   /** Id of a top-level key. */
   key(name: string): KeyId {
@@ -143,7 +144,8 @@ export class ProgramWriter {
     const [part, more] = template.parts
     if (more === undefined && (part?.kind === 'record' || part?.kind === 'meta')) {
       const from = part.kind === 'record' ? this.field(part.path) : this.meta([part.key])
-      this.copy(id, from, flags, part.fallback)
+      if (part.fallback !== null) this.copy(id, from, flags, part.fallback)
+      else this.copy(id, from, flags | codes.SET_COUNT_MISSING, '')
       return
     }
     this.setText(id, template.parts, flags)
@@ -273,6 +275,7 @@ export class ProgramWriter {
       keySets: this.#keySets,
       stepCount: this.#lastStep,
       hasJoin: this.#hasJoin,
+      hasSteps: this.#hasSteps,
       render
     })
   }
@@ -292,6 +295,7 @@ export class ProgramWriter {
 
   #op(op: number, ...operands: readonly number[]): void {
     if (this.step > this.#lastStep) this.#lastStep = this.step
+    if (op !== codes.OP_JOIN && op !== codes.OP_END) this.#hasSteps = true
     this.#code.push(op | (this.step << 16), ...operands)
   }
 
@@ -328,6 +332,12 @@ export class ProgramWriter {
   }
 
   #parts(parts: readonly TemplatePart[]): number {
+    if (parts.length > codes.TEMPLATE_PARTS_MAX) {
+      throw new MillraceError(
+        'MR_CONFIG_TEMPLATE',
+        `template of ${parts.length} parts exceeds ${codes.TEMPLATE_PARTS_MAX}`
+      )
+    }
     return this.#data.words(parts.flatMap((part) => this.#part(part)))
   }
 

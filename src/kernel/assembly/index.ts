@@ -19,3 +19,37 @@ export {
   scanUnitCount,
   scanValuesLeft
 } from './scan'
+
+export {
+  badTimeCount,
+  beginFrame,
+  beginTask,
+  dictionaryState,
+  initRender,
+  internKey,
+  invalidByteCount,
+  joinedReason,
+  joinPlace,
+  loadSlot,
+  mailbox,
+  programCounters,
+  programSlotBytes,
+  renderAreas,
+  renderedCount,
+  renderedEnd,
+  restoreDictionary,
+  resumeOffset,
+  runFrame,
+  runJoined,
+  sealDictionary,
+  setFinished,
+  setGeneration,
+  setJoinedPlace,
+  setOpenGroups,
+  setShard,
+  takeTargetBytes,
+  targetEntry,
+  targetsMade,
+  useSlot,
+  verdictCount
+} from './render'
