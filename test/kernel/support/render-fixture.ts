@@ -1,6 +1,6 @@
 // A render kernel with frames made by hand.
 
-import { encode, ExtData } from '@msgpack/msgpack'
+import { ExtData, encode } from '@msgpack/msgpack'
 import { ProgramWriter } from '../../../src/kernel/program.ts'
 import type { RenderLayout } from '../../../src/kernel/program-header.ts'
 import type {
