@@ -1,0 +1,33 @@
+// Step 8. Runs on: main.
+// Amazon CloudWatch Logs by PutLogEvents: at least once, in order within a stream.
+
+import { defineOutput } from '../../../src/plugin/define.ts'
+import { CloudWatchOutput } from './client.ts'
+import { check, config } from './config.ts'
+import { ROW_BYTES_MAX } from './options.ts'
+
+/** Rendered rows of one task. Requests end at 1 MiB of text; two of them per task keep many streams' batches large. */
+const TASK_BYTES_MAX = ROW_BYTES_MAX
+/** Heads of the bodies: 100 bytes a stream. More streams than fit wait for the next task. */
+const HEADS_BYTES_MAX = 1024 * 1024
+/** A flush may outlast its own deadline by the time that it takes to close a socket. */
+const CLOSE_MS = 5000
+
+export default defineOutput({
+  type: 'cloudwatch_logs',
+  stability: 'beta',
+  summary: 'Sends records to Amazon CloudWatch Logs, in order within each stream.',
+  config,
+  renderModule: new URL('./render.ts', import.meta.url),
+  check,
+  sizes: (options) => ({
+    bodyBytesMax: TASK_BYTES_MAX,
+    requestsMax: options.max_in_flight,
+    lingerMs: options.flush_interval,
+    flushTimeoutMs: options.request_timeout + CLOSE_MS,
+    isOrderedPerTarget: true,
+    slotExtraBytes: HEADS_BYTES_MAX + (options.compression === 'gzip' ? TASK_BYTES_MAX / 2 : 0),
+    retry: { firstDelayMs: options.retry.base, delayMsMax: options.retry.cap }
+  }),
+  create: (options, context) => new CloudWatchOutput(options, context)
+})
