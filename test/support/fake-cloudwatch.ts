@@ -364,7 +364,8 @@ export class FakeCloudWatch {
   #control(request: IncomingMessage, response: ServerResponse, body: Buffer): void {
     switch (`${request.method} ${request.url}`) {
       case 'GET /_fake/stats':
-        return send(response, 200, this.stats)
+        send(response, 200, this.stats)
+        return
       case 'GET /_fake/events':
         response.writeHead(200, { 'content-type': 'application/x-ndjson' })
         for (const [group, { streams }] of this.#groups) {
@@ -378,9 +379,10 @@ export class FakeCloudWatch {
         return
       case 'POST /_fake/plan':
         this.plan('PutLogEvents', ...(JSON.parse(body.toString()) as CallFault[]))
-        return send(response, 200, {})
+        send(response, 200, {})
+        return
       default:
-        return send(response, 404, {})
+        send(response, 404, {})
     }
   }
 }
