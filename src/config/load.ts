@@ -66,8 +66,8 @@ export function loadConfig(request: LoadRequest): LoadedConfig {
     if (value !== undefined && value !== '') merged.override(name, path, value)
   }
   const first = files[0]
-  const isFile = first !== undefined && first !== DEFAULT_CONFIG_NAME
-  const baseDir = isFile
+  const hasFile = first !== undefined && first !== DEFAULT_CONFIG_NAME
+  const baseDir = hasFile
     ? dirname(resolve(request.workingDirectory, first))
     : request.workingDirectory
   return { data: merged.data, places: merged.places, findings, files, baseDir }

@@ -92,23 +92,29 @@ export function parseRegex(pattern: string, isWhole: boolean): RegExp {
  */
 export function isCovered(later: TagMatch, earlier: readonly TagMatch[]): boolean {
   if (earlier.some((match) => match.kind === 'all')) return true
-  if (later.kind === 'regex')
-    return later.patterns.every((pattern) => isSameRegex(pattern, earlier))
   const known = earlier.flatMap((match) => automataOf(match))
-  if (later.kind === 'all') return isIncluded(automatonOf('glob', '*'), known)
-  return splitPatterns(later).every((pattern) =>
-    isRegexPart(later.kind, pattern)
-      ? isIncluded(automatonOf('glob', '*'), known) ||
-        earlier.some((match) => holds(match, pattern))
-      : isIncluded(automatonOf(later.kind, pattern), known)
-  )
+  if (isIncluded(automatonOf('glob', '*'), known)) return true
+  switch (later.kind) {
+    case 'all':
+      return false
+    case 'regex':
+      return later.patterns.every((pattern) => isSameRegex(pattern, earlier))
+    case 'parts':
+    case 'glob':
+      return splitPatterns(later).every((pattern) =>
+        isRegexPart(later.kind, pattern)
+          ? earlier.some(
+              (match) => match.kind === 'parts' && splitPatterns(match).includes(pattern)
+            )
+          : isIncluded(automatonOf(later.kind, pattern), known)
+      )
+    default:
+      return unreachable(later)
+  }
 }
 
 const isRegexPart = (kind: TagMatch['kind'], pattern: string): boolean =>
   kind === 'parts' && pattern.startsWith('/')
-
-const holds = (match: TagMatch, pattern: string): boolean =>
-  match.kind === 'parts' && splitPatterns(match).includes(pattern)
 
 function isSameRegex(pattern: string, earlier: readonly TagMatch[]): boolean {
   return earlier.some((match) => match.kind === 'regex' && match.patterns.includes(pattern))

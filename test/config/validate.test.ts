@@ -56,14 +56,15 @@ outputs:
 `
 
 t.test('a full file becomes the configuration with units converted and defaults filled in', (t) => {
-  const { config, findings } = validated(FULL)
+  const workingDirectory = t.testdir()
+  const { config, findings } = validated(FULL, { workingDirectory })
   t.same(
     findings.map((finding) => finding.code),
     ['MR_CONFIG_ALIAS']
   )
   t.same(config, {
     dataDir: '/work-directory/queues',
-    baseDir: t.testdirName,
+    baseDir: workingDirectory,
     threads: { ingest: 2, pool: 6 },
     admin: {
       listen: ['tcp://127.0.0.1:9480', 'unix:///run/m.sock'],
