@@ -17,6 +17,7 @@ import { BlockAllocator } from './blocks.ts'
 import { firstBytesOf } from './first-bytes.ts'
 import { createFrameHash, type FrameHash, type HashExports } from './frame-hash.ts'
 import { instantiateKernel, type Kernel } from './instance.ts'
+import { JsonConverter, type JsonExports } from './json-converter.ts'
 import { ROW_BYTES, type ScanTables, ScanUnit } from './scan-unit.ts'
 
 /**
@@ -55,7 +56,7 @@ export interface ScanKernelOptions {
   readonly isTimeUnitGuessed?: boolean
 }
 
-interface ScanExports extends HashExports {
+interface ScanExports extends HashExports, JsonExports {
   scanSetTables(...words: number[]): void
   scanSetLimits(...words: number[]): void
   scanStream(start: number, end: number, scanned: number, left: number, decided: number): number
@@ -96,6 +97,7 @@ export class ScanKernel {
   /** Sockets read into this. */
   readonly readBuffer: Buffer
   readonly hash: FrameHash
+  readonly json: JsonConverter
   /** Of the last scan: bytes behind which everything is told by the units. */
   consumedBytes = 0
   /** Of the last scan: least length of the first incomplete message; no need to scan before. 0: there is none. */
@@ -111,7 +113,15 @@ export class ScanKernel {
 
   constructor(options: ScanKernelOptions = {}) {
     const memoryBytes = options.memoryBytes ?? MEMORY_BYTES
-    this.#kernel = instantiateKernel<ScanExports>({ memoryBytes })
+    const kernel: Kernel<ScanExports> = instantiateKernel<ScanExports>({
+      memoryBytes,
+      imports: {
+        jsonNumber: (start: number, byteCount: number): number => {
+          return Number(kernel.memory.toString('latin1', start, start + byteCount))
+        }
+      }
+    })
+    this.#kernel = kernel
     const tables = reserveTables(this.#kernel)
     this.#unit = new ScanUnit(this.#kernel.memory, tables)
     this.hash = createFrameHash(this.#kernel)
@@ -119,6 +129,7 @@ export class ScanKernel {
     const regionBytes = options.borrowBytesMax ?? 2 ** Math.floor(Math.log2(memoryBytes / 4))
     this.#blocks = new BlockAllocator(regionBytes)
     this.#blocksByte = this.#kernel.reserve(regionBytes)
+    this.json = new JsonConverter(this.#kernel, this)
     this.#kernel.exports.scanSetLimits(
       options.messageBytesMax ?? MESSAGE_BYTES_MAX,
       MERGED_UNIT_BYTES_MAX,

@@ -53,3 +53,13 @@ export {
   useSlot,
   verdictCount
 } from './render'
+export {
+  jsonErrorByte,
+  jsonErrorReason,
+  jsonRecordByte,
+  jsonRecordCount,
+  jsonSetRules,
+  jsonToEntries,
+  jsonToMessages
+} from './json-entries'
+export { jsonSplit, jsonSplitByte, jsonSplitDepth, jsonSplitState } from './json-split'

@@ -121,7 +121,7 @@ export function addSpan(
   marker: usize,
   markerEnd: usize
 ): void {
-  const row = spanRows + spanCount * SPAN_BYTES
+  const row = spanRows + <usize>spanCount * SPAN_BYTES
   store<u32>(row, <u32>(start - base))
   store<u32>(row, <u32>(end - base), 4)
   store<u32>(row, records, 8)
@@ -136,7 +136,7 @@ export function dropSpans(firstSpan: u32): void {
 }
 
 export function addAck(start: usize, byteCount: u32): void {
-  const row = ackRows + ackCount * ACK_BYTES
+  const row = ackRows + <usize>ackCount * ACK_BYTES
   store<u32>(row, <u32>(start - base))
   store<u32>(row, byteCount, 4)
   ackCount++
@@ -156,7 +156,7 @@ export function addUnit(
   isMismatch: bool,
   signal: u32
 ): void {
-  const row = unitRows + unitCount * UNIT_BYTES
+  const row = unitRows + <usize>unitCount * UNIT_BYTES
   store<u32>(row, kind)
   store<u32>(row, <u32>(tag - base), 4)
   store<u32>(row, tagBytes, 8)
@@ -191,8 +191,8 @@ export function mergeMessage(
   isBad: bool,
   seconds: f64
 ): void {
-  const row = unitRows + (unitCount - 1) * UNIT_BYTES
-  const span = spanRows + (spanCount - 1) * SPAN_BYTES
+  const row = unitRows + <usize>(unitCount - 1) * UNIT_BYTES
+  const span = spanRows + <usize>(spanCount - 1) * SPAN_BYTES
   const endByte = <u32>(end - base)
   store<u32>(row, endByte, 16)
   store<u32>(row, endByte, 24)
