@@ -128,7 +128,7 @@ export const CURSOR_SLOT = {
   byteCount: 65_536,
   /** `MRCU` */
   magic: 0x5543524d,
-  headerBytes: 56,
+  headerBytes: 48,
   /** First and end, 6 bytes each. */
   rangeBytes: 12,
   at: {
@@ -144,8 +144,7 @@ export const CURSOR_SLOT = {
     origin: 24,
     low: 32,
     counterCount: 40,
-    reserved: 44,
-    updatedMs: 48
+    reserved: 44
   }
 } as const
 
@@ -188,4 +187,4 @@ invariant(FRAME_HEADER.byteCount % FRAME_ALIGN_BYTES === 0, 'frame alignment')
 invariant(GROUP_HEADER.at.flags + 1 === GROUP_HEADER.byteCount, 'group header layout')
 invariant(SEGMENT_FOOTER.at.hash + 8 === SEGMENT_FOOTER.byteCount, 'footer layout')
 invariant(META_FILE.at.hash + 8 === META_FILE.byteCount, 'META layout')
-invariant(CURSOR_SLOT.at.updatedMs + 8 === CURSOR_SLOT.headerBytes, 'cursor header layout')
+invariant(CURSOR_SLOT.at.reserved + 4 === CURSOR_SLOT.headerBytes, 'cursor header layout')

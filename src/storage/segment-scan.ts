@@ -1,0 +1,208 @@
+// Runs on: any.
+// Reads a segment from its start and checks every byte: which frames are intact, which offsets are gone, where the log
+// ends. The tail rule of the queue; recovery runs it over the last segment, `verify` over any.
+
+import { FRAME_PAYLOAD_BYTES_MAX } from '../core/limits.ts'
+import { readTolerant } from './damage-read.ts'
+import { FRAME_FLAG, FRAME_HEADER, GROUP_FLAG, SEGMENT_FOOTER, SEGMENT_HEADER } from './format.ts'
+import {
+  decodeFrameHeader,
+  decodeGroups,
+  type FrameHash,
+  type FrameHeader,
+  type Group
+} from './frame.ts'
+import { type FoundFrame, FrameSearch, type WalkedSegment } from './frame-search.ts'
+import { decodeSegmentFooter } from './segment-file.ts'
+import type { Storage } from './storage.ts'
+
+/** Bytes that did not verify, and the offsets that they held. */
+export interface ScanHole {
+  readonly firstOffset: number
+  readonly endOffset: number
+  readonly startByte: number
+  readonly endByte: number
+}
+
+export interface ScanResult {
+  /** Behind the last frame that counts. */
+  readonly endByte: number
+  /** Offset after it. */
+  readonly endOffset: number
+  /** Before the end, in order. */
+  readonly holes: readonly ScanHole[]
+  /** Every offset below was durable at some time: the greatest watermark; all of them under a footer. */
+  readonly durableOffset: number
+  readonly frameCount: number
+  readonly recordCount: number
+  readonly lastAppendTimeMs: number
+  /** Bytes other than zero stand behind the end. */
+  readonly hasTailBytes: boolean
+  /** Records of a frame or message at the end that is not whole. */
+  readonly tornRecords: number
+  readonly hasFooter: boolean
+}
+
+export interface ScanOptions {
+  readonly storage: Storage
+  readonly hash: FrameHash
+  readonly segment: WalkedSegment
+  readonly firstOffset: number
+  /** Groups of intact frames that carry chunk ids. */
+  readonly onIngestIds?: (groups: readonly Group[]) => void
+}
+
+interface Walk {
+  byte: number
+  offset: number
+  holes: ScanHole[]
+  durableOffset: number
+  frameCount: number
+  recordCount: number
+  lastAppendTimeMs: number
+  /** Where a cut message began whose last part was not seen. */
+  cutAt: { byte: number; offset: number; holeCount: number } | null
+}
+
+export function scanSegment(options: ScanOptions): ScanResult {
+  const { storage, hash, segment } = options
+  const search = new FrameSearch(storage, hash)
+  const payloads = new PayloadReader(storage, segment)
+  const walk: Walk = {
+    byte: SEGMENT_HEADER.byteCount,
+    offset: options.firstOffset,
+    holes: [],
+    durableOffset: 0,
+    frameCount: 0,
+    recordCount: 0,
+    lastAppendTimeMs: 0,
+    cutAt: null
+  }
+  for (;;) {
+    const found = search.find(segment, walk.byte, walk.offset)
+    if (found === null) break
+    const { header } = found
+    if (header.firstOffset > walk.offset) {
+      addHole(walk, header.firstOffset, found.startByte)
+    }
+    walk.durableOffset = Math.max(walk.durableOffset, header.durableOffset)
+    walk.lastAppendTimeMs = Math.max(walk.lastAppendTimeMs, header.appendTimeMs)
+    const groups = payloads.groups(found, hash)
+    if (groups === null) addHole(walk, header.firstOffset + header.recordCount, endOf(found))
+    else addFrame(walk, found, groups)
+    if (groups !== null && (header.flags & FRAME_FLAG.ingestIds) !== 0)
+      options.onIngestIds?.(groups)
+  }
+  return finish(options, walk)
+}
+
+function endOf(found: FoundFrame): number {
+  return found.startByte + found.byteCount
+}
+
+function addHole(walk: Walk, endOffset: number, endByte: number): void {
+  walk.holes.push({ firstOffset: walk.offset, endOffset, startByte: walk.byte, endByte })
+  walk.offset = endOffset
+  walk.byte = endByte
+}
+
+function addFrame(walk: Walk, found: FoundFrame, groups: readonly Group[]): void {
+  const isCut = groups.some((group) => (group.flags & GROUP_FLAG.continues) !== 0)
+  if (!isCut) walk.cutAt = null
+  else {
+    walk.cutAt ??= {
+      byte: found.startByte,
+      offset: found.header.firstOffset,
+      holeCount: walk.holes.length
+    }
+  }
+  walk.frameCount++
+  walk.recordCount += found.header.recordCount
+  walk.offset = found.header.firstOffset + found.header.recordCount
+  walk.byte = endOf(found)
+}
+
+function finish(options: ScanOptions, walk: Walk): ScanResult {
+  const { storage, hash, segment } = options
+  const tail = readTail(storage, segment, walk.byte)
+  const footer = decodeSegmentFooter(tail.head, 0, hash, segment.salt)
+  const torn = decodeFrameHeader(tail.head, 0, hash, segment.salt, segment.epoch)
+  const isTorn = torn !== null && torn.firstOffset >= walk.offset
+  let { byte, offset, holes } = walk
+  let tornRecords = isTorn ? torn.recordCount : 0
+  if (walk.cutAt !== null) {
+    // The message was never whole, so it was never acked.
+    tornRecords += offset - walk.cutAt.offset
+    byte = walk.cutAt.byte
+    offset = walk.cutAt.offset
+    holes = holes.slice(0, walk.cutAt.holeCount)
+  }
+  const footerOffset = footer === null || footer.recordCount === 0 ? 0 : footer.lastOffset + 1
+  return {
+    endByte: byte,
+    endOffset: offset,
+    holes,
+    durableOffset: Math.max(walk.durableOffset, footerOffset),
+    frameCount: walk.frameCount,
+    recordCount: walk.recordCount,
+    lastAppendTimeMs: walk.lastAppendTimeMs,
+    hasTailBytes: footer === null && tail.hasBytes,
+    tornRecords,
+    hasFooter: footer !== null
+  }
+}
+
+/** First bytes behind the end, and whether any behind it is not zero. */
+function readTail(
+  storage: Storage,
+  segment: WalkedSegment,
+  fromByte: number
+): { head: Buffer; hasBytes: boolean } {
+  const headBytes = Math.max(FRAME_HEADER.byteCount, SEGMENT_FOOTER.byteCount)
+  const head = Buffer.alloc(Math.max(0, Math.min(headBytes, segment.endByte - fromByte)))
+  readTolerant(storage, segment.file, head, fromByte)
+  const piece = Buffer.alloc(Math.max(0, Math.min(1024 * 1024, segment.endByte - fromByte)))
+  const zeros = Buffer.alloc(piece.length)
+  for (let at = fromByte; at < segment.endByte; at += piece.length) {
+    const wanted = piece.subarray(0, Math.min(piece.length, segment.endByte - at))
+    const bytes = wanted.subarray(0, readTolerant(storage, segment.file, wanted, at))
+    if (!bytes.equals(zeros.subarray(0, bytes.length))) return { head, hasBytes: true }
+    if (bytes.length < wanted.length) break
+  }
+  return { head, hasBytes: false }
+}
+
+/** Payloads of found frames, in one buffer that grows to the largest frame. */
+export class PayloadReader {
+  readonly #storage: Storage
+  readonly #segment: Pick<WalkedSegment, 'file' | 'salt'>
+  #buffer = Buffer.alloc(65_536)
+
+  constructor(storage: Storage, segment: Pick<WalkedSegment, 'file' | 'salt'>) {
+    this.#storage = storage
+    this.#segment = segment
+  }
+
+  /** Views into the buffer, valid until the next call. Null: the payload does not verify. */
+  groups(found: FoundFrame, hash: FrameHash): Group[] | null {
+    const payload = this.#read(found.startByte, found.header)
+    if (payload.length !== found.header.storedBytes) return null
+    if (hash([payload], this.#segment.salt) !== found.header.payloadHash) return null
+    return decodeGroups(payload, found.header)
+  }
+
+  #read(startByte: number, header: Readonly<FrameHeader>): Buffer {
+    const byteCount = Math.min(header.storedBytes, FRAME_PAYLOAD_BYTES_MAX)
+    if (this.#buffer.length < byteCount) {
+      this.#buffer = Buffer.alloc(Math.min(FRAME_PAYLOAD_BYTES_MAX, byteCount * 2))
+    }
+    const into = this.#buffer.subarray(0, byteCount)
+    const readBytes = readTolerant(
+      this.#storage,
+      this.#segment.file,
+      into,
+      startByte + FRAME_HEADER.byteCount
+    )
+    return into.subarray(0, readBytes)
+  }
+}

@@ -1,0 +1,127 @@
+// Runs on: any.
+// Which files of a shard directory are its log. Sorted by first offset, then epoch; of two segments that claim the same
+// offsets the one with the higher epoch wins: the other was cut off by a failed sync or never got a record.
+
+import path from 'node:path'
+import { errorText, MillraceError } from '../core/errors.ts'
+import { readTolerant } from './damage-read.ts'
+import { FORMAT_MAJOR, INCOMPATIBLE_KNOWN, SEGMENT_HEADER } from './format.ts'
+import type { FrameHash } from './frame.ts'
+import { quarantineFile } from './quarantine.ts'
+import { decodeSegmentHeader } from './segment-file.ts'
+import { parseSegmentName } from './segment-names.ts'
+import type { Storage } from './storage.ts'
+
+export interface SegmentFileInfo {
+  readonly path: string
+  readonly firstOffset: number
+  readonly epoch: number
+  readonly byteCount: number
+}
+
+export interface ShardListing {
+  readonly live: readonly SegmentFileInfo[]
+  readonly superseded: readonly SegmentFileInfo[]
+  /** File names that are none of ours; reported and left alone. */
+  readonly unknown: readonly string[]
+}
+
+/** Reads names and sizes; opens nothing. An absent directory is empty. */
+export function listShard(storage: Storage, directory: string): ShardListing {
+  if (storage.stat(directory) === null) return { live: [], superseded: [], unknown: [] }
+  const files: SegmentFileInfo[] = []
+  const unknown: string[] = []
+  for (const fileName of storage.readdir(directory)) {
+    const name = parseSegmentName(fileName)
+    const file = path.join(directory, fileName)
+    const stat = name === null ? null : storage.stat(file)
+    if (name !== null && stat !== null)
+      files.push({ path: file, ...name, byteCount: stat.byteCount })
+    else if (!fileName.endsWith('.cur')) unknown.push(fileName)
+  }
+  files.sort((a, b) => a.firstOffset - b.firstOffset || a.epoch - b.epoch)
+  const live: SegmentFileInfo[] = []
+  const superseded: SegmentFileInfo[] = []
+  let epoch = 0
+  for (const file of files) {
+    if (file.epoch < epoch) {
+      superseded.push(file)
+      continue
+    }
+    const before = live.at(-1)
+    if (before !== undefined && before.firstOffset === file.firstOffset) {
+      live.pop()
+      superseded.push(before)
+    }
+    live.push(file)
+    epoch = file.epoch
+  }
+  return { live, superseded, unknown }
+}
+
+/** Makes the directory and every missing parent, durable up to the first that was there. */
+export function makeDirectoryDurable(storage: Storage, directory: string): void {
+  const firstMade = storage.mkdir(directory)
+  if (firstMade === undefined) return
+  const top = path.dirname(firstMade)
+  for (let at = directory; at !== top; at = path.dirname(at)) {
+    storage.dirsyncNow(path.dirname(at))
+  }
+}
+
+/** Deletes a superseded segment without content; moves one with content to the quarantine. Returns a note. */
+export function removeSuperseded(storage: Storage, segment: SegmentFileInfo): string {
+  try {
+    if (!hasContent(storage, segment)) {
+      storage.unlink(segment.path)
+      return `${segment.path}: empty and superseded, deleted`
+    }
+  } catch (error) {
+    return `${segment.path}: superseded, not removed: ${errorText(error)}`
+  }
+  return quarantineFile(storage, segment.path, 'superseded by a later epoch')
+}
+
+/** Whether anything but zeros stands behind the header. */
+function hasContent(storage: Storage, segment: SegmentFileInfo): boolean {
+  if (segment.byteCount <= SEGMENT_HEADER.byteCount) return false
+  const file = storage.open(segment.path, 'read')
+  try {
+    const piece = Buffer.alloc(Math.min(1024 * 1024, segment.byteCount))
+    const zeros = Buffer.alloc(piece.length)
+    for (let at: number = SEGMENT_HEADER.byteCount; at < segment.byteCount; at += piece.length) {
+      const bytes = piece.subarray(0, readTolerant(storage, file, piece, at))
+      if (bytes.length === 0) return false
+      if (!bytes.equals(zeros.subarray(0, bytes.length))) return true
+    }
+    return false
+  } finally {
+    storage.close(file)
+  }
+}
+
+/** Refuses a segment that a later release wrote. A destroyed header is no reason: the file name says enough. */
+export function checkSegmentFormat(
+  storage: Storage,
+  file: number,
+  segmentPath: string,
+  hash: FrameHash,
+  salt: bigint
+): void {
+  const bytes = Buffer.alloc(SEGMENT_HEADER.byteCount)
+  const readBytes = readTolerant(storage, file, bytes, 0)
+  if (readBytes < bytes.length) return
+  if (bytes.readUInt32LE(SEGMENT_HEADER.at.magic) !== SEGMENT_HEADER.magic) return
+  const major = bytes.readUInt8(SEGMENT_HEADER.at.major)
+  const incompatible = bytes.readUInt16LE(SEGMENT_HEADER.at.incompatible)
+  if (major === FORMAT_MAJOR && (incompatible & ~INCOMPATIBLE_KNOWN) === 0) return
+  // A flipped bit in these bytes is damage: with our own values in place the hash verifies.
+  bytes.writeUInt8(FORMAT_MAJOR, SEGMENT_HEADER.at.major)
+  bytes.writeUInt16LE(INCOMPATIBLE_KNOWN, SEGMENT_HEADER.at.incompatible)
+  if (decodeSegmentHeader(bytes, hash, salt) !== null) return
+  throw new MillraceError(
+    'MR_STORE_FORMAT',
+    `${segmentPath} has format ${major} with features ${incompatible}; this release reads format ${FORMAT_MAJOR}. Start the release that wrote it. Nothing was changed`,
+    { details: { path: segmentPath, major, incompatible } }
+  )
+}

@@ -1,0 +1,204 @@
+// Step 6. Runs on: main.
+// Walks the frame headers of one shard for one destination and says which offsets stand where, and which are gone.
+// Payloads are not read here: the pool checks them; `readFrame` does for dead letters and tools.
+
+import { SEGMENT_HEADER } from './format.ts'
+import type { FrameHeader, Group } from './frame.ts'
+import { type FoundFrame, FrameSearch, type WalkedSegment } from './frame-search.ts'
+import { PayloadReader } from './segment-scan.ts'
+import type { Hole, ReadFrame } from './segments.ts'
+import type { ReadableSegment, ShardSegments } from './shard-segments.ts'
+import { splitEntries } from './stored-entries.ts'
+
+export class ShardReader {
+  readonly #segments: ShardSegments
+  readonly #search: FrameSearch
+  /** Next place to look at; ordinal -1: to be found by offset. */
+  #ordinal = -1
+  #byte: number = SEGMENT_HEADER.byteCount
+  #offset: number
+  /** Offsets below are passed over silently: the reader began within a frame or a hole. */
+  #fromOffset: number
+  readonly #holes: Hole[] = []
+  #file = -1
+
+  constructor(segments: ShardSegments, fromOffset: number) {
+    this.#segments = segments
+    this.#search = new FrameSearch(segments.storage, segments.hash)
+    this.#offset = fromOffset
+    this.#fromOffset = fromOffset
+  }
+
+  /** Offset after what was given out last. */
+  get nextOffset(): number {
+    return this.#holes[0]?.firstOffset ?? this.#offset
+  }
+
+  /** Goes on at `offset`: the frame that holds it comes next, whole. */
+  seek(offset: number): void {
+    this.#ordinal = -1
+    this.#byte = SEGMENT_HEADER.byteCount
+    this.#offset = offset
+    this.#fromOffset = offset
+    this.#holes.length = 0
+  }
+
+  /** Next frame or hole in the order of offsets; null at the visible end. `frame.segment` is the segment's ordinal. */
+  next(): ReadFrame | Hole | null {
+    for (;;) {
+      const hole = this.#holes.shift()
+      if (hole !== undefined) return hole
+      const segment = this.#segment()
+      if (segment === null) {
+        if (this.#holes.length > 0) continue
+        return null
+      }
+      const walked = this.#offset < segment.endOffset ? this.#open(segment) : null
+      const found = walked === null ? null : this.#search.find(walked, this.#byte, this.#offset)
+      if (found === null) {
+        const isMissing = this.#offset < segment.endOffset
+        if (isMissing) this.#passHole(segment.endOffset)
+        else if (!this.#enterNext(segment)) return null
+        continue
+      }
+      const frame = this.#take(segment, found)
+      if (frame !== null) return frame
+    }
+  }
+
+  /** The segment to look at; finds it by offset after a seek. */
+  #segment(): ReadableSegment | null {
+    if (this.#ordinal >= 0) {
+      const segment = this.#segments.at(this.#ordinal)
+      if (segment !== null) return segment
+    }
+    const ordinal = this.#segments.ordinalOf(this.#offset)
+    if (ordinal === null) return this.#passGap(this.#segments.endOffset)
+    const segment = this.#segments.at(ordinal)
+    if (segment === null) return null
+    if (segment.firstOffset > this.#offset) return this.#passGap(segment.firstOffset)
+    this.#enter(segment)
+    return segment
+  }
+
+  /** Offsets below the oldest segment are gone with their files. Null: the hole, if any, comes next. */
+  #passGap(endOffset: number): ReadableSegment | null {
+    if (this.#offset >= endOffset) return null
+    this.#passHole(endOffset)
+    return this.#segment()
+  }
+
+  #enter(segment: ReadableSegment): void {
+    this.#ordinal = segment.ordinal
+    this.#byte = SEGMENT_HEADER.byteCount
+    // Walks from the first frame of the segment; what lies below the wanted offset is not given out.
+    this.#offset = segment.firstOffset
+    this.#search.reset()
+  }
+
+  #enterNext(segment: ReadableSegment): boolean {
+    if (!segment.isComplete) return false
+    const next = this.#segments.at(segment.ordinal + 1)
+    if (next === null) return false
+    this.#enter(next)
+    return true
+  }
+
+  #open(segment: ReadableSegment): WalkedSegment | null {
+    const walked = this.#segments.open(segment)
+    if (walked !== null && walked.file !== this.#file) this.#search.reset()
+    this.#file = walked?.file ?? -1
+    return walked
+  }
+
+  #passHole(endOffset: number): void {
+    const first = Math.max(this.#offset, this.#fromOffset)
+    this.#offset = endOffset
+    if (first < endOffset) this.#holes.push(...this.#segments.judge(first, endOffset))
+  }
+
+  /** Null: a hole comes first, or the frame is not wanted. */
+  #take(segment: ReadableSegment, found: FoundFrame): ReadFrame | null {
+    const { header, startByte, byteCount } = found
+    if (header.firstOffset > this.#offset) {
+      this.#passHole(header.firstOffset)
+      this.#byte = startByte
+      return null
+    }
+    const endOffset = header.firstOffset + header.recordCount
+    this.#byte = startByte + byteCount
+    if (this.#segments.isKnownHole(header.firstOffset, endOffset)) {
+      this.#passHole(endOffset)
+      return null
+    }
+    this.#offset = endOffset
+    if (endOffset <= this.#fromOffset) return null
+    return {
+      kind: 'frame',
+      frame: {
+        segment: segment.ordinal,
+        startByte,
+        byteCount,
+        firstOffset: header.firstOffset,
+        recordCount: header.recordCount,
+        appendTimeMs: header.appendTimeMs
+      }
+    }
+  }
+}
+
+export interface StoredFrame {
+  readonly header: FrameHeader
+  readonly epoch: number
+  readonly groups: readonly Group[]
+}
+
+/** The frame that holds an offset, checked. Null: it cannot be read, is not visible, or was deleted. */
+export function readFrame(segments: ShardSegments, offset: number): StoredFrame | null {
+  const reader = new ShardReader(segments, offset)
+  const next = reader.next()
+  if (next?.kind !== 'frame' || next.frame.firstOffset > offset) return null
+  const segment = segments.at(next.frame.segment)
+  const walked = segment === null ? null : segments.open(segment)
+  if (segment === null || walked === null) return null
+  const { startByte, firstOffset } = next.frame
+  const found = new FrameSearch(segments.storage, segments.hash).find(
+    walked,
+    startByte,
+    firstOffset
+  )
+  if (found === null || found.startByte !== startByte) return null
+  const groups = new PayloadReader(segments.storage, walked).groups(found, segments.hash)
+  return groups === null ? null : { header: found.header, epoch: segment.epoch, groups }
+}
+
+export interface StoredRecord {
+  readonly epoch: number
+  readonly appendTimeMs: number
+  readonly tag: Buffer
+  readonly source: Buffer
+  readonly ingestId: Buffer | null
+  readonly form: number
+  /** The entry (form 1) or message (form 2) as received. */
+  readonly bytes: Buffer
+}
+
+/** One record as it was received. Null: as `readFrame`. */
+export function readRecord(segments: ShardSegments, offset: number): StoredRecord | null {
+  const frame = readFrame(segments, offset)
+  const group = frame?.groups.find(
+    ({ firstOffset, recordCount }) => offset >= firstOffset && offset < firstOffset + recordCount
+  )
+  if (frame === null || group === undefined) return null
+  const entry = splitEntries(group)?.[offset - group.firstOffset]
+  if (entry === undefined) return null
+  return {
+    epoch: frame.epoch,
+    appendTimeMs: frame.header.appendTimeMs,
+    tag: group.tag,
+    source: group.source,
+    ingestId: group.ingestId,
+    form: group.form,
+    bytes: group.entries.subarray(entry.startByte, entry.endByte)
+  }
+}

@@ -1,0 +1,286 @@
+// Step 6. Runs on: main.
+// The segments of one shard as its readers see them: which file holds which offsets, how far they may read, and why an
+// offset that cannot be read is gone. One per shard, shared by its destinations.
+
+import { errnoOf } from '../core/errors.ts'
+import { invariant } from '../core/invariant.ts'
+import type { NewSegment, SegmentRef } from '../threads/messages.ts'
+import type { Durability } from './append.ts'
+import { SEGMENT_FOOTER, SEGMENT_HEADER } from './format.ts'
+import type { FrameHash } from './frame.ts'
+import { FrameSearch, type WalkedSegment } from './frame-search.ts'
+import { splitAt } from './recovery.ts'
+import { decodeSegmentFooter } from './segment-file.ts'
+import { segmentSalt } from './segment-names.ts'
+import type { Hole, RecoveryResult } from './segments.ts'
+import type { Storage } from './storage.ts'
+
+/** Descriptors that one shard keeps open for reading. */
+const OPEN_FILES_MAX = 2
+
+export interface ShardSegmentsOptions {
+  readonly storage: Storage
+  readonly hash: FrameHash
+  readonly storeSecret: Uint8Array
+  readonly logId: Uint8Array
+  readonly durability: Durability
+  readonly recovered: RecoveryResult
+}
+
+/** A segment and what of it may be read now. */
+export interface ReadableSegment extends SegmentRef {
+  readonly ordinal: number
+  readonly firstOffset: number
+  /** First offset of the next segment, or the visible end. */
+  readonly endOffset: number
+  /** Visible end in bytes; null: up to the end of the file. */
+  readonly endByte: number | null
+  /** Whether a segment follows, so that this one gets no more frames. */
+  readonly isComplete: boolean
+}
+
+interface Entry extends SegmentRef {
+  readonly ordinal: number
+  readonly firstOffset: number
+}
+
+interface OpenFile {
+  readonly file: number
+  readonly byteCount: number
+}
+
+export class ShardSegments {
+  readonly storage: Storage
+  readonly hash: FrameHash
+  readonly #options: ShardSegmentsOptions
+  /** Oldest first, ordinals without gaps. */
+  readonly #entries: Entry[]
+  /** Ordinals from here on were made by this process: visible under `sync` means durable. */
+  readonly #firstOwnOrdinal: number
+  readonly #files = new Map<number, OpenFile>()
+  readonly #durableOffsets = new Map<number, number>()
+  #visible: { ordinal: number; endByte: number; nextOffset: number }
+
+  constructor(options: ShardSegmentsOptions) {
+    const { recovered } = options
+    this.storage = options.storage
+    this.hash = options.hash
+    this.#options = options
+    this.#entries = recovered.segments.map(({ path, salt, epoch, ordinal, firstOffset }) => ({
+      path,
+      salt,
+      epoch,
+      ordinal,
+      firstOffset
+    }))
+    this.#firstOwnOrdinal = recovered.start.nextOrdinal
+    this.#visible = {
+      ordinal: recovered.start.nextOrdinal - 1,
+      endByte: recovered.segments.at(-1)?.validEndByte ?? 0,
+      nextOffset: recovered.start.nextOffset
+    }
+  }
+
+  /** Segments oldest first. */
+  get all(): readonly (SegmentRef & { readonly ordinal: number; readonly firstOffset: number })[] {
+    return this.#entries
+  }
+
+  /** First offset that is still stored; the visible end when nothing is. */
+  get oldestOffset(): number {
+    return this.#entries[0]?.firstOffset ?? this.#visible.nextOffset
+  }
+
+  /** Offset after the last visible record. */
+  get endOffset(): number {
+    return this.#visible.nextOffset
+  }
+
+  /** A segment that the writer made, before anything in it is visible. */
+  add(segment: NewSegment): void {
+    const { path, epoch, ordinal, firstOffset } = segment
+    const last = this.#entries.at(-1)
+    invariant(last === undefined || ordinal === last.ordinal + 1, 'segments announced out of order')
+    const { storeSecret, logId } = this.#options
+    const salt = segmentSalt(storeSecret, logId, epoch, firstOffset)
+    this.#entries.push({ path, salt, epoch, ordinal, firstOffset })
+  }
+
+  /** The visible end moved, as the shard's control block tells. */
+  setVisible(ordinal: number, endByte: number, nextOffset: number): void {
+    this.#visible = { ordinal, endByte, nextOffset }
+  }
+
+  /** Null: no segment of this ordinal, or nothing in it is visible. */
+  at(ordinal: number): ReadableSegment | null {
+    const index = ordinal - (this.#entries[0]?.ordinal ?? 0)
+    const entry = this.#entries[index]
+    if (entry === undefined || ordinal > this.#visible.ordinal) return null
+    const next = this.#entries[index + 1]
+    const isLast = ordinal === this.#visible.ordinal
+    return {
+      path: entry.path,
+      salt: entry.salt,
+      epoch: entry.epoch,
+      ordinal,
+      firstOffset: entry.firstOffset,
+      endOffset: isLast || next === undefined ? this.#visible.nextOffset : next.firstOffset,
+      endByte: isLast ? this.#visible.endByte : null,
+      isComplete: !isLast
+    }
+  }
+
+  /** Ordinal of the segment that holds the offset, or of the first one after it; null: beyond the last. */
+  ordinalOf(offset: number): number | null {
+    const entries = this.#entries
+    let low = 0
+    let high = entries.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((entries[middle]?.firstOffset ?? 0) <= offset) low = middle + 1
+      else high = middle
+    }
+    // Of several that begin at the same offset the last one holds it.
+    return entries[Math.max(0, low - 1)]?.ordinal ?? null
+  }
+
+  /** The file of a segment for reading; null when it is gone. */
+  open(segment: ReadableSegment): WalkedSegment | null {
+    const open = this.#openFile(segment)
+    if (open === null) return null
+    return {
+      file: open.file,
+      epoch: segment.epoch,
+      salt: segment.salt,
+      endByte: segment.endByte ?? open.byteCount,
+      endOffset: segment.endOffset
+    }
+  }
+
+  /** Forgets the segments wholly below `offset`; their files are the caller's to delete. Returns them. */
+  dropBelow(offset: number): SegmentRef[] {
+    const dropped: SegmentRef[] = []
+    for (let next = this.#entries[1]; next !== undefined; next = this.#entries[1]) {
+      const first = this.#entries[0]
+      if (first === undefined || next.firstOffset > offset) break
+      if (first.ordinal >= this.#visible.ordinal) break
+      this.#closeFile(first.ordinal)
+      this.#durableOffsets.delete(first.ordinal)
+      this.#entries.shift()
+      dropped.push(first)
+    }
+    return dropped
+  }
+
+  /** Why the offsets [firstOffset, endOffset) cannot be read: real damage, or never acked. */
+  judge(firstOffset: number, endOffset: number): Hole[] {
+    const holes: Hole[] = []
+    let at = firstOffset
+    for (const known of this.#options.recovered.holes) {
+      if (known.endOffset <= at || known.firstOffset >= endOffset) continue
+      if (known.firstOffset > at) holes.push(...this.#judgeUnknown(at, known.firstOffset))
+      const from = Math.max(at, known.firstOffset)
+      at = Math.min(endOffset, known.endOffset)
+      holes.push({ kind: 'hole', firstOffset: from, endOffset: at, reason: known.reason })
+    }
+    if (at < endOffset) holes.push(...this.#judgeUnknown(at, endOffset))
+    return holes
+  }
+
+  /** Whether recovery found the whole frame to be damaged, which its header does not tell. */
+  isKnownHole(firstOffset: number, endOffset: number): boolean {
+    return this.#options.recovered.holes.some(
+      (hole) => hole.firstOffset <= firstOffset && hole.endOffset >= endOffset
+    )
+  }
+
+  close(): void {
+    for (const ordinal of [...this.#files.keys()]) this.#closeFile(ordinal)
+  }
+
+  #judgeUnknown(firstOffset: number, endOffset: number): Hole[] {
+    const ordinal = this.ordinalOf(firstOffset)
+    const isSync = this.#options.durability === 'sync'
+    const durable = ordinal === null ? endOffset : this.#durableOffset(ordinal, isSync)
+    return splitAt(firstOffset, endOffset, durable, 'corrupt', isSync ? 'unacked' : 'unsynced')
+  }
+
+  /** Every offset of the segment below it was durable. */
+  #durableOffset(ordinal: number, isSync: boolean): number {
+    if (isSync && ordinal >= this.#firstOwnOrdinal) return Number.MAX_SAFE_INTEGER
+    const known = this.#durableOffsets.get(ordinal)
+    if (known !== undefined) return known
+    const segment = this.at(ordinal)
+    const next = this.at(ordinal + 1)
+    const afterNext = this.at(ordinal + 2)
+    let durable = 0
+    if (segment !== null && afterNext?.epoch === segment.epoch) {
+      // Two segments were begun after it in its epoch: at most one before the active one is not durable.
+      durable = segment.endOffset
+    } else {
+      if (segment !== null) durable = this.#watermark(segment)
+      if (next !== null && next.epoch === segment?.epoch) {
+        durable = Math.max(durable, this.#watermark(next))
+      }
+    }
+    if (segment?.isComplete === true) this.#durableOffsets.set(ordinal, durable)
+    return durable
+  }
+
+  #watermark(segment: ReadableSegment): number {
+    const walked = this.open(segment)
+    if (walked === null) return 0
+    if (hasFooter(this.storage, this.hash, walked)) return segment.endOffset
+    const search = new FrameSearch(this.storage, this.hash)
+    let durable = 0
+    let byte: number = SEGMENT_HEADER.byteCount
+    let offset = segment.firstOffset
+    for (let found = search.find(walked, byte, offset); found !== null; ) {
+      durable = Math.max(durable, found.header.durableOffset)
+      byte = found.startByte + found.byteCount
+      offset = found.header.firstOffset + found.header.recordCount
+      found = search.find(walked, byte, offset)
+    }
+    return durable
+  }
+
+  #openFile(segment: ReadableSegment): OpenFile | null {
+    const known = this.#files.get(segment.ordinal)
+    if (known !== undefined && segment.endByte === null && known.byteCount < 0) {
+      // It was opened while it grew; now it is complete.
+      const { byteCount } = this.storage.fstat(known.file)
+      const complete = { file: known.file, byteCount }
+      this.#files.set(segment.ordinal, complete)
+      return complete
+    }
+    if (known !== undefined) return known
+    try {
+      const file = this.storage.open(segment.path, 'read')
+      const byteCount = segment.endByte === null ? this.storage.fstat(file).byteCount : -1
+      for (const ordinal of this.#files.keys()) {
+        if (this.#files.size >= OPEN_FILES_MAX) this.#closeFile(ordinal)
+      }
+      this.#files.set(segment.ordinal, { file, byteCount })
+      return { file, byteCount }
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') throw error
+      return null
+    }
+  }
+
+  #closeFile(ordinal: number): void {
+    const open = this.#files.get(ordinal)
+    if (open === undefined) return
+    this.#files.delete(ordinal)
+    this.storage.close(open.file)
+  }
+}
+
+function hasFooter(storage: Storage, hash: FrameHash, segment: WalkedSegment): boolean {
+  const bytes = Buffer.alloc(SEGMENT_FOOTER.byteCount)
+  const atByte = segment.endByte - bytes.length
+  if (atByte < SEGMENT_HEADER.byteCount) return false
+  storage.pread(segment.file, bytes, atByte)
+  const footer = decodeSegmentFooter(bytes, 0, hash, segment.salt)
+  return footer !== null && footer.bytesBefore === atByte
+}
