@@ -8,6 +8,7 @@ import js from './filters/js/index.ts'
 import remove from './filters/remove/index.ts'
 import rename from './filters/rename/index.ts'
 import set from './filters/set/index.ts'
+import cloudwatchLogs from './outputs/cloudwatch_logs/index.ts'
 import file from './outputs/file/index.ts'
 import nothing from './outputs/null/index.ts'
 import opensearch from './outputs/opensearch/index.ts'
@@ -27,6 +28,7 @@ export const BUILT_INS: readonly AnyDefinition[] = [
   rename,
   js,
   opensearch,
+  cloudwatchLogs,
   file,
   stdout,
   nothing

@@ -64,6 +64,8 @@ export interface RenderedRows {
   target(row: number): number
   /** Event time, milliseconds. */
   timeMs(row: number): number
+  /** `log_events`: UTF-8 bytes of the message before it was escaped. */
+  messageByteCount(row: number): number
 }
 
 /** What `finish` returns: bodies in the slot, and the new order of the rows (null: as rendered). */

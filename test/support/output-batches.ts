@@ -17,6 +17,8 @@ export interface AreaRow {
   /** As the kernel would have rendered it. */
   readonly text: string
   readonly timeMs?: number
+  /** `log_events` only. */
+  readonly message?: string
 }
 
 /** Rows as the kernel leaves them, and shared memory as the slot. */
@@ -36,7 +38,8 @@ export function renderArea(rows: readonly AreaRow[], slotBytes = 64 * 1024): Ren
       startByte: (row) => starts[row] ?? 0,
       byteCount: (row) => texts[row]?.length ?? 0,
       target: (row) => targets.indexOf(rows[row]?.target ?? ''),
-      timeMs: (row) => rows[row]?.timeMs ?? 0
+      timeMs: (row) => rows[row]?.timeMs ?? 0,
+      messageByteCount: (row) => Buffer.byteLength(rows[row]?.message ?? '')
     },
     targets,
     slot: Buffer.from(new SharedArrayBuffer(slotBytes))

@@ -3,14 +3,8 @@
 // 1 MiB as the service counts, less than 24 hours from first to last. Equal times keep the order of the queue.
 
 import type { RenderArea } from '../../../src/plugin/output.ts'
-import { countedBytes, escapedBytes, truncateRow } from './event-rows.ts'
+import { truncateRow } from './event-rows.ts'
 import { BATCH_BYTES_MAX, BATCH_SPAN_MS, EVENT_OVERHEAD_BYTES } from './options.ts'
-
-/**
- * Below this a message is counted by its escaped length: never less than what the service counts, a few percent more
- * where there are quotes, and free. From here on it is counted exactly.
- */
-const EXACT_FROM_BYTES = 32 * 1024
 
 export interface BatchRules {
   readonly eventsMax: number
@@ -89,8 +83,8 @@ function cutBatches(
   for (let i = stream.start; i < stream.end; i++) {
     const row = plan.order[i] ?? 0
     const timeMs = area.rows.timeMs(row)
-    if (escapedBytes(area.rows.byteCount(row), timeMs) === 0) continue
     const messageBytes = measure(area, plan, row, timeMs, rules)
+    if (messageBytes === 0) continue
     if (messageBytes > rules.messageBytesMax) {
       close(i)
       close(i + 1)
@@ -106,7 +100,7 @@ function cutBatches(
   close(stream.end)
 }
 
-/** Counted bytes of a row's message, cut first where it is too long and may be cut. */
+/** Bytes of a row's message; one that is too long is cut first, where it may be. */
 function measure(
   area: RenderArea,
   plan: BatchPlan,
@@ -114,14 +108,10 @@ function measure(
   timeMs: number,
   rules: BatchRules
 ): number {
-  const byteCount = area.rows.byteCount(row)
-  const upperBound = escapedBytes(byteCount, timeMs)
-  if (upperBound < EXACT_FROM_BYTES) return upperBound
+  const messageBytes = area.rows.messageByteCount(row)
+  if (messageBytes <= rules.messageBytesMax || rules.truncateSuffix === null) return messageBytes
   const startByte = area.rows.startByte(row)
-  const bytes = area.rendered.subarray(startByte, startByte + byteCount)
-  const counted = countedBytes(bytes)
-  if (counted <= rules.messageBytesMax || rules.truncateSuffix === null) return counted
-  const cut = truncateRow(bytes, timeMs, rules.messageBytesMax, rules.truncateSuffix)
-  plan.replaced.set(row, cut)
+  const bytes = area.rendered.subarray(startByte, startByte + area.rows.byteCount(row))
+  plan.replaced.set(row, truncateRow(bytes, timeMs, rules.messageBytesMax, rules.truncateSuffix))
   return rules.messageBytesMax
 }

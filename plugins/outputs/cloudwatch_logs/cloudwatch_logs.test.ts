@@ -62,7 +62,8 @@ const SLOT_BYTES = 8 * 1024 * 1024
 const rowOf = ({ message, timeMs = NOW_MS, target = TARGET }: Event) => ({
   target,
   text: `{"message":${JSON.stringify(message)},"timestamp":${timeMs}},`,
-  timeMs
+  timeMs,
+  message
 })
 
 function bodies(events: readonly Event[], overrides: Partial<CloudWatchOptions> = {}): Batch[] {

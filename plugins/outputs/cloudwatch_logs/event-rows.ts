@@ -2,14 +2,6 @@
 // Rows as the kernel renders them, `{"message":"...","timestamp":1763650020000},`, and how the service counts them: the
 // text before JSON escaping, in bytes of UTF-8.
 
-const HEAD_BYTES = '{"message":"'.length
-const TAIL_BYTES = '","timestamp":'.length + '},'.length
-
-/** Escaped length of the message of a row. */
-export function escapedBytes(rowBytes: number, timeMs: number): number {
-  return rowBytes - HEAD_BYTES - TAIL_BYTES - String(timeMs).length
-}
-
 /** Bytes that the service counts for the message of a row. Decodes the row: for long ones and rare cases. */
 export function countedBytes(row: Buffer): number {
   return Buffer.byteLength(messageOf(row))

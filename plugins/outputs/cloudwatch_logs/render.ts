@@ -16,7 +16,6 @@ import type {
   RenderHalf
 } from '../../../src/plugin/output.ts'
 import { type BatchPlan, type BatchRules, planBatches, type RowGroup } from './batches.ts'
-import { escapedBytes } from './event-rows.ts'
 import { createTargetNames } from './names.ts'
 import {
   BATCH_EVENTS_MAX,
@@ -145,7 +144,7 @@ function writeEvents(
     const row = order[i] ?? 0
     const byteCount = area.rows.byteCount(row)
     const cut = replaced.get(row)
-    if (cut === undefined && escapedBytes(byteCount, area.rows.timeMs(row)) === 0) continue
+    if (area.rows.messageByteCount(row) === 0) continue
     const fromByte = area.rows.startByte(row)
     if (cut !== undefined || fromByte !== runEnd) {
       copyRun()

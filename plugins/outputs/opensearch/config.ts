@@ -73,7 +73,8 @@ const flow = {
     default: '4MiB',
     min: '64KiB',
     max: '64MiB',
-    description: 'Largest request before compression.'
+    description:
+      'Largest request before compression, and longest record: a longer one goes to the dead letters as `too_large`.'
   }),
   flush_interval: duration({
     default: '1s',
@@ -85,12 +86,6 @@ const flow = {
     minimum: 1,
     maximum: 64,
     description: 'Requests in flight at most.'
-  }),
-  max_record_bytes: bytes({
-    default: '9.5MiB',
-    min: '1KiB',
-    max: '64MiB',
-    description: 'Longest record as JSON; a longer one goes to the dead letters as `too_large`.'
   }),
   compress: Type.Optional(
     Type.Enum(['off', 'gzip'], {

@@ -4,6 +4,7 @@
 import { defineOutput } from '../../../src/plugin/define.ts'
 import { OpenSearchOutput } from './client.ts'
 import { check, config } from './config.ts'
+import { isCompressed } from './options.ts'
 
 /** A flush may outlast its own deadline by the time that it takes to close a socket. */
 const CLOSE_MS = 5000
@@ -21,8 +22,8 @@ export default defineOutput({
     lingerMs: options.flush_interval,
     flushTimeoutMs: options.request_timeout + CLOSE_MS,
     isOrderedPerTarget: false,
-    // One record more than the body, or the compressed copy, whichever is larger; untouched pages cost nothing.
-    slotExtraBytes: Math.max(options.max_record_bytes, options.bulk_bytes / 2),
+    // Room for the compressed copy; a body that does not shrink to half travels as it is.
+    slotExtraBytes: isCompressed(options) ? options.bulk_bytes / 2 : 0,
     retry: { firstDelayMs: options.retry.base, delayMsMax: options.retry.cap }
   }),
   create: (options, context) => new OpenSearchOutput(options, context)

@@ -37,7 +37,6 @@ const DEFAULTS: OpenSearchOptions = {
   bulk_bytes: 4 * 1024 * 1024,
   flush_interval: 1000,
   inflight_max: 8,
-  max_record_bytes: 9 * 1024 * 1024,
   server_timeout: 1000,
   connect_timeout: 1000,
   request_timeout: 5000,

@@ -17,7 +17,6 @@ export interface OpenSearchOptions {
   readonly bulk_bytes: number
   readonly flush_interval: number
   readonly inflight_max: number
-  readonly max_record_bytes: number
   readonly compress?: 'off' | 'gzip'
   readonly server_timeout: number
   readonly connect_timeout: number

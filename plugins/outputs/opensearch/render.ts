@@ -25,7 +25,7 @@ const createRender: CreateRender<OpenSearchOptions> = (options, context): Render
       tagField: options.include_tag_key ? options.tag_key : null,
       hasId,
       messageField: null,
-      recordBytesMax: options.max_record_bytes
+      recordBytesMax: options.bulk_bytes
     },
     targetText: (target) => actionLine(target, hasId, options.index_sanitize),
     finish: (area) => finishTogether(area, treatment)
