@@ -56,6 +56,7 @@ export const INGEST_COUNTERS = [
     'too_deep',
     'too_large',
     'cut_short',
+    'nested_batch',
     'undecodable',
     'sync',
     'write',
@@ -84,11 +85,6 @@ export const INGEST_COUNTERS = [
     'group_markers',
     'forward_group_markers_total',
     'Group markers of OpenTelemetry batches, stored and not counted as records.'
-  ),
-  counter(
-    'nested_forward',
-    'forward_nested_forward_total',
-    'Batches found within the entries of another batch.'
   ),
   counter(
     'compression_mismatch',

@@ -33,9 +33,15 @@ type Part =
 interface Started {
   /** Told by each part; the ack itself when there is one part. */
   readonly listener: DurableListener | null
-  /** Messages are stored one by one; those that are stored already are passed over. */
-  readonly storedBefore: ReadonlySet<number> | null
+  readonly storedBefore: StoredBefore | null
   done: number
+}
+
+/** Messages of a unit that are stored already, or will be; the others are stored one by one. */
+interface StoredBefore {
+  readonly messages: ReadonlySet<number>
+  /** Told when those that are not durable yet are. */
+  readonly pending: readonly LateListener[]
 }
 
 const SIGNALS = ['', 'metrics', 'traces', 'blobs', 'profiles'] as const
@@ -51,14 +57,12 @@ export class UnitStore {
 
   /** Takes a unit whose places lie in `bytes`. `ids`: of the message, where its body was compressed. False: no room. */
   take(unit: ScanUnit, bytes: Buffer, tag: Buffer, ids = idsOf(unit, bytes)): boolean {
-    this.#started ??= this.#begin(unit, bytes, tag, ids)
-    const { storedBefore } = this.#started
-    const parts =
-      storedBefore === null
-        ? partsOf(unit, bytes, tag, ids[0] ?? null)
-        : messageParts(unit, bytes, tag, storedBefore)
+    const storedBefore =
+      this.#started === null ? this.#findResent(unit, bytes, tag, ids) : this.#started.storedBefore
+    const parts = unitParts(unit, bytes, tag, ids[0] ?? null, storedBefore?.messages ?? null)
+    this.#started ??= this.#start(this.#ackOf(tag, ids), parts.length, storedBefore)
     if (!this.#offer(parts)) return false
-    this.#count(unit)
+    this.#count(unit, storedBefore)
     return true
   }
 
@@ -91,56 +95,50 @@ export class UnitStore {
     return true
   }
 
-  #begin(unit: ScanUnit, bytes: Buffer, tag: Buffer, ids: readonly Buffer[]): Started {
-    const ack = this.#ackOf(tag, ids)
-    if (ack !== null && this.#options.dedupe !== 'off' && !this.#options.context.resends.isEmpty) {
-      return this.#beginResent(unit, bytes, tag, ids, ack)
-    }
-    return this.#start(ack, partCountOf(unit), null)
-  }
-
   #ackOf(tag: Buffer, ids: readonly Buffer[]): Ack | null {
     return ids.length === 0 ? null : this.#options.line.add(tag, ackBytes(ids))
   }
 
-  #start(ack: Ack | null, tellCount: number, storedBefore: ReadonlySet<number> | null): Started {
-    if (ack === null || tellCount === 1) return { listener: ack, storedBefore, done: 0 }
-    if (tellCount === 0) {
+  #start(ack: Ack | null, partCount: number, storedBefore: StoredBefore | null): Started {
+    const tellCount = partCount + (storedBefore?.pending.length ?? 0)
+    let listener: DurableListener | null = ack
+    if (ack !== null && tellCount === 0) {
+      listener = null
       ack.onDurable()
-      return { listener: null, storedBefore, done: 0 }
+    } else if (ack !== null && tellCount > 1) {
+      listener = new CommitCount(ack, tellCount)
     }
-    return { listener: new CommitCount(ack, tellCount), storedBefore, done: 0 }
+    for (const late of storedBefore?.pending ?? []) late.listener = listener
+    return { listener, storedBefore, done: 0 }
   }
 
-  /** Looks the ids up, message by message. */
-  #beginResent(
+  /** Looks the ids up, message by message; null: none of them is known, as nearly always. */
+  #findResent(
     unit: ScanUnit,
     bytes: Buffer,
     tag: Buffer,
-    ids: readonly Buffer[],
-    ack: Ack
-  ): Started {
+    ids: readonly Buffer[]
+  ): StoredBefore | null {
     const { dedupe, context } = this.#options
-    const later = new LateListener()
-    const storedBefore = new Set<number>()
-    let pendingCount = 0
+    if (ids.length === 0 || dedupe === 'off' || context.resends.isEmpty) return null
+    const found = { messages: new Set<number>(), pending: [] as LateListener[] }
     for (const [message, id] of idsByMessage(unit, bytes, ids)) {
-      const found = context.resends.find(resendKey(tag, id), dedupe === 'window', later)
-      if (found === 'fresh') continue
-      if (found === 'pending') pendingCount++
-      storedBefore.add(message)
+      const late = new LateListener()
+      const state = context.resends.find(resendKey(tag, id), dedupe === 'window', late)
+      if (state === 'fresh') continue
+      if (state === 'pending') found.pending.push(late)
+      found.messages.add(message)
       context.counters.add('duplicate_chunks', 1)
     }
-    if (storedBefore.size === 0) return this.#start(ack, partCountOf(unit), null)
-    const ownCount = unit.kind === 'messages' ? unit.messageCount - storedBefore.size : 0
-    const started = this.#start(ack, ownCount + pendingCount, storedBefore)
-    later.listener = started.listener
-    return started
+    return found.messages.size === 0 ? null : found
   }
 
-  #count(unit: ScanUnit): void {
+  #count(unit: ScanUnit, storedBefore: StoredBefore | null): void {
     const { counters } = this.#options.context
-    if (unit.recordCount > 0) counters.add('received_records', unit.recordCount)
+    if (storedBefore === null) counters.add('received_records', unit.recordCount)
+    else if (unit.kind === 'messages') {
+      counters.add('received_records', unit.messageCount - storedBefore.messages.size)
+    }
     if (unit.kind === 'skipped') {
       counters.add(`forward_nonlog_dropped_total/${SIGNALS[unit.signal] ?? ''}`, 1)
     }
@@ -180,12 +178,14 @@ export function idsOf(unit: ScanUnit, bytes: Buffer): readonly Buffer[] {
   return ids
 }
 
-function partCountOf(unit: ScanUnit): number {
-  return (unit.recordCount > 0 ? 1 : 0) + (unit.giveUpReason === null ? 0 : 1)
-}
-
-/** As many parts as `partCountOf` says. */
-function partsOf(unit: ScanUnit, bytes: Buffer, tag: Buffer, id: Buffer | null): Part[] {
+function unitParts(
+  unit: ScanUnit,
+  bytes: Buffer,
+  tag: Buffer,
+  id: Buffer | null,
+  storedBefore: ReadonlySet<number> | null
+): Part[] {
+  if (storedBefore !== null) return messageParts(unit, bytes, tag, storedBefore)
   const parts: Part[] = []
   if (unit.recordCount > 0) {
     const runs =
@@ -194,12 +194,26 @@ function partsOf(unit: ScanUnit, bytes: Buffer, tag: Buffer, id: Buffer | null):
         : entryRuns(unit, bytes, tag, id)
     parts.push({ kind: 'append', runs })
   }
-  const reason = unit.giveUpReason
-  if (reason !== null) {
-    const rest = bytes.subarray(unit.givenUpByte, unit.bodyEndByte)
-    parts.push({ kind: 'refuse', letter: { reason, tag, bytes: rest } })
+  if (unit.invalidTotal === 0 && unit.giveUpReason === null) return parts
+  const refused = refusedBytes(unit, bytes)
+  if (refused.length > 0) {
+    const reason = unit.giveUpReason ?? INVALID_REASONS.find((each) => unit.invalidCount(each) > 0)
+    parts.push({ kind: 'refuse', letter: { reason: reason ?? '', tag, bytes: refused } })
   }
   return parts
+}
+
+/** What lies between the valid entries, or the whole message when it is none. */
+function refusedBytes(unit: ScanUnit, bytes: Buffer): Buffer {
+  if (unit.kind !== 'entries') return bytes.subarray(unit.startByte, unit.endByte)
+  const gaps: Buffer[] = []
+  let start = unit.bodyStartByte
+  for (let span = 0; span < unit.spanCount; span++) {
+    gaps.push(bytes.subarray(start, unit.spanStartByte(span)))
+    start = unit.spanEndByte(span)
+  }
+  gaps.push(bytes.subarray(start, unit.bodyEndByte))
+  return Buffer.concat(gaps)
 }
 
 function entryRuns(unit: ScanUnit, bytes: Buffer, tag: Buffer, ingestId: Buffer | null): Run[] {

@@ -1,0 +1,209 @@
+// The wire cases and captured conversations of forward.md 18.1 and 19, through a real socket into real files.
+
+import fs from 'node:fs'
+import zlib from 'node:zlib'
+import { encode } from '@msgpack/msgpack'
+import t from 'tap'
+import { ForwardClient } from '../../../test/support/forward-client.ts'
+import { type ForwardHost, forwardHost } from '../../../test/support/forward-host.ts'
+
+const WIRE = new URL('../../../test/fixtures/wire/', import.meta.url)
+
+interface WireCase {
+  readonly id: string
+  readonly title: string
+  readonly hex?: string
+  readonly expect: {
+    readonly events: readonly { readonly tag: string; readonly record: unknown }[]
+    readonly ack: string | null
+    readonly connection: 'open' | 'close'
+  }
+}
+
+interface Capture {
+  readonly format: string
+  readonly frames: readonly { readonly kind: string; readonly tag: string; logRecords?: number }[]
+}
+
+const cases: WireCase[] = JSON.parse(fs.readFileSync(new URL('cases.json', WIRE), 'utf8'))
+const captures: Record<string, Capture> = JSON.parse(
+  fs.readFileSync(new URL('manifest.json', WIRE), 'utf8')
+)
+
+const PROBE_ACK = Buffer.concat([Buffer.from('81a361636b', 'hex'), encode('probe')])
+const PROBE = Buffer.from(encode(['probe', [[1_700_000_000, { p: 1 }]], { chunk: 'probe' }]))
+
+/** Cases whose bytes are made from their title. */
+function bytesOf(wireCase: WireCase): Buffer {
+  if (wireCase.hex !== undefined) return Buffer.from(wireCase.hex, 'hex')
+  const mib = 'x'.repeat(1024 * 1024)
+  switch (wireCase.id) {
+    case 'P20': {
+      const body = zlib.gzipSync(Buffer.alloc(200_000_000))
+      return Buffer.from(encode(['t', body, { compressed: 'gzip', chunk: 'cP20' }]))
+    }
+    case 'X13':
+      return Buffer.concat([
+        Buffer.from('93a174ce6553f10081a161', 'hex'),
+        Buffer.alloc(20_000, 0x91)
+      ])
+    case 'V17':
+      return Buffer.from(encode(['t', [[1_700_000_000, { a: mib }]], { chunk: 'cV17' }]))
+    case 'V18': {
+      const entries = Array.from({ length: 8 }, () => [1_700_000_000, { a: mib }])
+      return Buffer.from(encode(['t', entries, { chunk: 'cV18' }]))
+    }
+    default:
+      throw new Error(`no bytes for ${wireCase.id}`)
+  }
+}
+
+/** `"c1"`, `"a" then "b"`, `bin 00ff`, `7`. */
+function ackBytes(ack: string | null): Buffer {
+  if (ack === null) return Buffer.alloc(0)
+  const values = ack.split(' then ').map((text) => {
+    if (text.startsWith('bin ')) return Buffer.from(text.slice(4), 'hex')
+    return JSON.parse(text) as unknown
+  })
+  return Buffer.concat(values.map((value) => encode({ ack: value })))
+}
+
+/** Sends the bytes, then the probe, and waits for its ack or the end of the connection. */
+async function converse(address: string, pieces: readonly Buffer[]): Promise<ForwardClient> {
+  const client = await ForwardClient.connect(address)
+  client.socket.on('error', () => {})
+  await Promise.race([client.sendPieces([...pieces, PROBE]), client.closed])
+  let byteCount = 0
+  for (;;) {
+    const received = await client.receive(byteCount)
+    if (received.indexOf(PROBE_ACK) >= 0 || received.length < byteCount) return client
+    byteCount = received.length + 1
+  }
+}
+
+function answerBefore(client: ForwardClient): Buffer {
+  const { received } = client
+  const probeAt = received.indexOf(PROBE_ACK)
+  return probeAt < 0 ? received : received.subarray(0, probeAt)
+}
+
+/** What is stored since the last call, without probes. */
+function newEvents({ host }: ForwardHost, seen: { count: number }): { tag: string; count: number } {
+  const groups = host.groups().filter(({ tag }) => tag !== 'probe')
+  const added = groups.slice(seen.count)
+  seen.count = groups.length
+  return {
+    tag: added[0]?.tag ?? '',
+    count: added.reduce((sum, group) => sum + group.recordCount, 0)
+  }
+}
+
+const NOT_HERE = new Set([
+  // JSON on the Forward port.
+  ...cases.filter(({ id }) => id.startsWith('J')).map(({ id }) => id),
+  // Waits for bytes; has a test of its own.
+  'X12',
+  // A batch within a batch goes to the dead letters; has a test of its own.
+  'F10'
+])
+
+t.test('wire cases', async (t) => {
+  const forward = await forwardHost(t, { dedupe: 'off' })
+  const seen = { count: 0 }
+  for (const wireCase of cases) {
+    if (NOT_HERE.has(wireCase.id)) continue
+    const name = `${wireCase.id} ${wireCase.title}`
+    const bytes = bytesOf(wireCase)
+    const { events, ack, connection } = wireCase.expect
+    const client = await converse(forward.address, [bytes])
+    const stored = newEvents(forward, seen)
+    // The list shortens eight equal events to one.
+    const eventCount = wireCase.id === 'V18' ? 8 : events.length
+    t.equal(stored.count, eventCount, `${name}: events`)
+    if (events[0] !== undefined) t.equal(stored.tag, events[0].tag, `${name}: tag`)
+    if (connection === 'open') {
+      t.equal(answerBefore(client).toString('hex'), ackBytes(ack).toString('hex'), `${name}: ack`)
+      client.end()
+    }
+    t.equal(
+      await client.closed,
+      wireCase.id === 'X04' || connection === 'open' ? 'end' : 'reset',
+      `${name}: ${connection}`
+    )
+  }
+})
+
+t.test('X04 a browser is told that this is no HTTP port', async (t) => {
+  const { address, host } = await forwardHost(t)
+  const client = await ForwardClient.connect(address)
+  client.send(Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n'))
+  t.match((await client.receive(20)).toString(), /^HTTP\/1\.1 400 Bad Request\r\n/)
+  t.equal(host.counter('forward_protocol_mismatch_total/http'), 1)
+  t.match(host.warnings, [/HTTP on a Forward port/])
+})
+
+t.test('X12 a message that declares more than it sends waits and keeps nobody else', async (t) => {
+  const { address } = await forwardHost(t)
+  const waiting = await ForwardClient.connect(address)
+  waiting.send(Buffer.from('92a174dd01ffffff', 'hex'))
+  const other = await converse(address, [])
+  t.ok(other.received.equals(PROBE_ACK))
+  t.equal(waiting.received.length, 0)
+  waiting.destroy()
+})
+
+for (const [name, capture] of Object.entries(captures)) {
+  const hasHandshake = capture.frames.some(({ kind }) => kind === 'PING')
+  if (hasHandshake || capture.format !== 'msgpack') continue
+  t.test(
+    `D01 ${name} is stored and answered like by the server it was captured with`,
+    async (t) => {
+      const forward = await forwardHost(t)
+      const sent = fs.readFileSync(new URL(`${name}.c2s.bin`, WIRE))
+      const answer = new URL(`${name}.s2c.bin`, WIRE)
+      const expected = fs.existsSync(answer) ? fs.readFileSync(answer) : Buffer.alloc(0)
+      const client = await converse(forward.address, [sent])
+      t.equal(answerBefore(client).toString('hex'), expected.toString('hex'))
+      const groups = forward.host.groups().filter(({ tag }) => tag !== 'probe')
+      const recordCount = capture.frames.reduce((sum, frame) => sum + (frame.logRecords ?? 0), 0)
+      t.equal(
+        groups.reduce((sum, group) => sum + group.recordCount, 0),
+        recordCount
+      )
+      const tags = capture.frames.filter((frame) => frame.logRecords).map(({ tag }) => tag)
+      t.same([...new Set(groups.map(({ tag }) => tag))], [...new Set(tags)])
+      client.end()
+    }
+  )
+}
+
+t.test('X01 every capture may come in pieces of any length', async (t) => {
+  const forward = await forwardHost(t, { dedupe: 'off' })
+  const names = [
+    'docker-20.10.24-subsecond-ack-tagtemplate',
+    'fluent-bit-5.1.1-metadata-gzip-ack',
+    'fluentd-1.16.9-ack-gzip-multimember',
+    'fluent-bit-5.1.1-otlp-group-markers-ack'
+  ]
+  for (const name of names) {
+    const sent = fs.readFileSync(new URL(`${name}.c2s.bin`, WIRE))
+    const expected = fs.readFileSync(new URL(`${name}.s2c.bin`, WIRE))
+    const recordCount = captures[name]?.frames.reduce(
+      (sum, each) => sum + (each.logRecords ?? 0),
+      0
+    )
+    for (let cut = 1; cut < sent.length; cut++) {
+      const before = forward.host.counter('received_records')
+      const client = await converse(forward.address, [sent.subarray(0, cut), sent.subarray(cut)])
+      const isRight =
+        answerBefore(client).equals(expected) &&
+        forward.host.counter('received_records') - before === (recordCount ?? 0) + 1
+      if (!isRight) t.fail(`${name} cut at byte ${cut}`)
+      client.destroy()
+    }
+    const bytewise = Array.from(sent, (_, at) => sent.subarray(at, at + 1))
+    const client = await converse(forward.address, bytewise)
+    t.equal(answerBefore(client).toString('hex'), expected.toString('hex'), `${name} byte by byte`)
+    client.destroy()
+  }
+})

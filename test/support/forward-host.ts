@@ -1,0 +1,50 @@
+// An ingest host with one forward input on a free loopback port.
+
+import type { Test } from 'tap'
+import type { ForwardOptions } from '../../plugins/inputs/forward/options.ts'
+import { type HostOptions, IngestHost } from './ingest-host.ts'
+
+const FORWARD: ForwardOptions = {
+  listen: ['tcp://127.0.0.1:0'],
+  mode: '0660',
+  uid: null,
+  gid: null,
+  backlog: 128,
+  udp_heartbeat: false,
+  tag: null,
+  add_tag_prefix: null,
+  tag_prefix_raw: null,
+  default_tag: 'untagged',
+  source_address_key: null,
+  dedupe: 'unconfirmed',
+  on_undecodable: 'dead_letter',
+  max_decompressed_bytes: 64 * 1024 * 1024,
+  max_connections: 1000,
+  max_connection_age: 0,
+  keepalive_probe: 60_000,
+  idle_timeout: 0,
+  frame_timeout: 60_000,
+  drain_timeout: 5000
+}
+
+export interface ForwardHost {
+  readonly host: IngestHost
+  readonly address: string
+}
+
+export async function forwardHost(
+  t: Test,
+  options: Partial<ForwardOptions> = {},
+  hostOptions: Partial<HostOptions> = {}
+): Promise<ForwardHost> {
+  const host = new IngestHost({
+    directory: t.testdir(),
+    inputs: { fwd: { type: 'forward', config: { ...FORWARD, ...options } } },
+    inputModules: {
+      forward: new URL('../../plugins/inputs/forward/input.ts', import.meta.url).href
+    },
+    ...hostOptions
+  })
+  const [address = ''] = await host.start(t)
+  return { host, address }
+}
