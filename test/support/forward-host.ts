@@ -4,7 +4,7 @@ import type { Test } from 'tap'
 import type { ForwardOptions } from '../../plugins/inputs/forward/options.ts'
 import { type HostOptions, IngestHost } from './ingest-host.ts'
 
-const FORWARD: ForwardOptions = {
+export const FORWARD_DEFAULTS: ForwardOptions = {
   listen: ['tcp://127.0.0.1:0'],
   mode: '0660',
   uid: null,
@@ -27,6 +27,8 @@ const FORWARD: ForwardOptions = {
   drain_timeout: 5000
 }
 
+export const FORWARD_MODULE = new URL('../../plugins/inputs/forward/input.ts', import.meta.url).href
+
 export interface ForwardHost {
   readonly host: IngestHost
   readonly address: string
@@ -39,9 +41,9 @@ export async function forwardHost(
 ): Promise<ForwardHost> {
   const host = new IngestHost({
     directory: t.testdir(),
-    inputs: { fwd: { type: 'forward', config: { ...FORWARD, ...options } } },
+    inputs: { fwd: { type: 'forward', config: { ...FORWARD_DEFAULTS, ...options } } },
     inputModules: {
-      forward: new URL('../../plugins/inputs/forward/input.ts', import.meta.url).href
+      forward: FORWARD_MODULE
     },
     ...hostOptions
   })

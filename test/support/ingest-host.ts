@@ -180,6 +180,7 @@ export class IngestHost {
 function configOf(options: HostOptions, routes: readonly RouteConfig[]): MillraceConfig {
   return {
     dataDir: options.directory,
+    baseDir: options.directory,
     threads: { ingest: 1, pool: 1 },
     admin: { listen: [], hosts: [], token: null },
     queue: {
