@@ -17,7 +17,7 @@ const config = Type.Object(
 class NullOutput implements Output {
   readonly #clock: Clock
   readonly #delayMs: number
-  readonly #stopped = new AbortController()
+  #stopped = new AbortController()
 
   constructor(delayMs: number, clock: Clock) {
     this.#delayMs = delayMs
@@ -25,18 +25,19 @@ class NullOutput implements Output {
   }
 
   start(): Promise<void> {
+    this.#stopped = new AbortController()
     return Promise.resolve()
   }
 
   async flush(_batch: unknown, signal: AbortSignal): Promise<FlushOutcome> {
-    if (this.#delayMs > 0) {
-      try {
-        await this.#clock.sleep(this.#delayMs, AbortSignal.any([signal, this.#stopped.signal]))
-      } catch {
-        return { kind: 'all', verdict: { kind: 'retry', reason: 'aborted' } }
-      }
+    const aborted = AbortSignal.any([signal, this.#stopped.signal])
+    try {
+      if (this.#delayMs > 0) await this.#clock.sleep(this.#delayMs, aborted)
+      aborted.throwIfAborted()
+      return { kind: 'all', verdict: { kind: 'stored' } }
+    } catch {
+      return { kind: 'all', verdict: { kind: 'retry', reason: 'aborted' } }
     }
-    return { kind: 'all', verdict: { kind: 'stored' } }
   }
 
   stop(): Promise<void> {

@@ -23,13 +23,14 @@ const config = Type.Object(
 
 export class StreamOutput implements Output {
   readonly #stream: Writable
-  readonly #stopped = new AbortController()
+  #stopped = new AbortController()
 
   constructor(stream: Writable) {
     this.#stream = stream
   }
 
   start(): Promise<void> {
+    this.#stopped = new AbortController()
     this.#stream.off('error', ignore).on('error', ignore)
     return Promise.resolve()
   }
