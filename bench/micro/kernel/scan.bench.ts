@@ -7,6 +7,7 @@ import {
   dockerRecord,
   entries,
   forwardMessage,
+  jsonLines,
   kubernetesRecord,
   packedMessages,
   singleMessages
@@ -93,6 +94,21 @@ function measure(work: Work): void {
   console.log(`${work.name.padEnd(44)} ${gigabytes.toFixed(2).padStart(7)} GB/cpu-s  ${perMillion}`)
 }
 
+function jsonWork(name: string, bytes: Buffer, records: number): Work {
+  const area = inKernel(bytes)
+  const options = { timeSeconds: 1_700_000_000, timeNanos: 0 }
+  return {
+    name,
+    bytes: bytes.length,
+    records,
+    run() {
+      const result = kernel.json.toEntries(area, options)
+      if (result?.valueCount !== records) throw new Error(name)
+      kernel.giveBack(result.bytes)
+    }
+  }
+}
+
 const works: Work[] = [
   hashWork(400),
   hashWork(65_536),
@@ -104,7 +120,9 @@ const works: Work[] = [
   scanWork('D messages, reads of 64 KiB', singleMessages(dockerRecord, RECORDS), RECORDS, 65_536),
   scanWork('D messages, one per read', singleMessages(dockerRecord, RECORDS), RECORDS, 352),
   scanWork('K packed, 500 entries', packedMessages(kubernetesRecord, RECORDS), RECORDS),
-  bodyWork('D body, decompressed', entries(dockerRecord, RECORDS), RECORDS)
+  bodyWork('D body, decompressed', entries(dockerRecord, RECORDS), RECORDS),
+  jsonWork('D JSON lines to entries', jsonLines(dockerRecord, RECORDS), RECORDS),
+  jsonWork('K JSON lines to entries', jsonLines(kubernetesRecord, RECORDS), RECORDS)
 ]
 
 function bodyWork(name: string, bytes: Buffer, records: number): Work {

@@ -5,7 +5,6 @@ import { JSON_BAD_NUMBER, JSON_CUT, JSON_NO_ROOM, jsonFail } from './json-string
 import { hasRoom, putFloat, putNegative, putText, putUnsigned } from './json-writer'
 
 /** The float64 nearest to the decimal text. */
-// @ts-ignore: decorator
 @external('env', 'jsonNumber')
 declare function jsonNumber(start: usize, byteCount: usize): f64
 
@@ -28,7 +27,6 @@ let power: i32 = 0
 /** Digits before the point, and its place. */
 let pointAt: usize = 0
 
-// @ts-ignore: decorator
 @inline
 function isDigit(p: usize, end: usize): bool {
   return p < end && <u32>load<u8>(p) - 0x30 < 10

@@ -40,7 +40,6 @@ export function jsonFail(reason: u32, at: usize): usize {
 const REPLACEMENT: u32 = 0xfffd
 
 /** First byte in [p, end) that is a quote, a backslash, a control character or not ASCII; `end` when there is none. */
-// @ts-ignore: decorator
 @inline
 function plainEnd(p: usize, end: usize): usize {
   const quote = i8x16.splat(0x22)

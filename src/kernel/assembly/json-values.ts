@@ -40,21 +40,18 @@ export function setJsonRules(
   isUnitGuessed = guessUnit
 }
 
-// @ts-ignore: decorator
 @inline
 export function isSpace(c: u32): bool {
   return c == 0x20 || c == 0x0a || c == 0x0d || c == 0x09
 }
 
 /** First byte that is no white space within a value; `end` is an error that the caller notes. */
-// @ts-ignore: decorator
 @inline
 function skipSpace(p: usize, end: usize): usize {
   while (p < end && isSpace(load<u8>(p)) && !(isByLine && load<u8>(p) == 0x0a)) p++
   return p
 }
 
-// @ts-ignore: decorator
 @inline
 function fail(p: usize, end: usize): usize {
   return jsonFail(p < end ? JSON_UNEXPECTED : JSON_CUT, p)
@@ -152,7 +149,6 @@ export function clearTime(): void {
   hasTime = false
 }
 
-// @ts-ignore: decorator
 @inline
 function isNumberByte(c: u32): bool {
   return c - 0x30 < 10 || c == 0x2d

@@ -11,13 +11,11 @@ export function beginOutput(start: usize, end: usize): void {
 }
 
 /** Goes on at another byte: back, to drop what was written, or on, behind what was stored. */
-// @ts-ignore: decorator
 @inline
 export function moveOutput(at: usize): void {
   out = at
 }
 
-// @ts-ignore: decorator
 @inline
 export function hasRoom(byteCount: usize): bool {
   return out + byteCount <= outEnd

@@ -3,38 +3,32 @@
 // behind it may be loaded (every area has such a tail) and are never believed. Memory stays below 2 GiB,
 // so `p` plus a 16-bit length cannot wrap around; 32-bit lengths are compared before they are added.
 
-// @ts-ignore: decorator
 @inline
 export function be16(p: usize): u32 {
   return bswap<u16>(load<u16>(p))
 }
 
-// @ts-ignore: decorator
 @inline
 export function be32(p: usize): u32 {
   return bswap<u32>(load<u32>(p))
 }
 
-// @ts-ignore: decorator
 @inline
 export function be64(p: usize): u64 {
   return bswap<u64>(load<u64>(p))
 }
 
-// @ts-ignore: decorator
 @inline
 export function isMapByte(c: u32): bool {
   return (c & 0xf0) == 0x80 || c == 0xde || c == 0xdf
 }
 
-// @ts-ignore: decorator
 @inline
 export function isArrayByte(c: u32): bool {
   return (c & 0xf0) == 0x90 || c == 0xdc || c == 0xdd
 }
 
 /** str or bin of any width: both are text (forward.md 1, rules 5 and 6). */
-// @ts-ignore: decorator
 @inline
 export function isTextByte(c: u32): bool {
   return (c & 0xe0) == 0xa0 || (c >= 0xc4 && c <= 0xc6) || (c >= 0xd9 && c <= 0xdb)
@@ -49,7 +43,6 @@ export const CUT: usize = 0
 export const WRONG: usize = 1
 
 /** First payload byte of a str or bin; its length in headerCount, not compared with `end`. CUT, WRONG. */
-// @ts-ignore: decorator
 @inline
 export function textStart(p: usize, end: usize): usize {
   if (p >= end) return CUT
@@ -74,7 +67,6 @@ export function textStart(p: usize, end: usize): usize {
 }
 
 /** First element of an array; their count in headerCount. CUT, WRONG. */
-// @ts-ignore: decorator
 @inline
 export function arrayStart(p: usize, end: usize): usize {
   if (p >= end) return CUT
@@ -95,7 +87,6 @@ export function arrayStart(p: usize, end: usize): usize {
 }
 
 /** First key of a map; the count of its pairs in headerCount. CUT, WRONG. */
-// @ts-ignore: decorator
 @inline
 export function mapStart(p: usize, end: usize): usize {
   if (p >= end) return CUT

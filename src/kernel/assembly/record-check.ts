@@ -133,7 +133,6 @@ export function checkValues(p: usize, end: usize, left: u64, depth: u32): usize 
 }
 
 /** The byte behind one value; a container in it is depth 1. */
-// @ts-ignore: decorator
 @inline
 export function checkValue(p: usize, end: usize): usize {
   return checkValues(p, end, 1, 1)

@@ -131,119 +131,155 @@ function entryBehind(p: usize, end: usize): usize {
   return elements > 2 ? skipValues(p, end, elements - 2) : p
 }
 
-/**
- * Reads `count` entries, or as many as there are before `end`. In a stream a cut entry means that more bytes come
- * (CUT) and a broken one that there is no way on (WRONG); in a body both are one invalid entry.
- */
-export function scanEntries(p: usize, end: usize, count: u32, isStream: bool): usize {
-  let spanStart = p
-  let spanRecords: u32 = 0
-  let spans: u32 = 0
-  let spanMarker: usize = 0
-  let spanMarkerEnd: usize = 0
-  let marker: usize = 0
-  let markerEnd: usize = 0
-  let invalidRun: u32 = 0
-  let records: u32 = 0
-  let lowest: u32 = 0xffffffff
-  let highest: u32 = 0
-  let left = count
-  while (left) {
-    if (p >= end) {
-      if (isStream) return CUT
-      break
-    }
-    if (count - left == entriesMax) {
-      giveUp(GIVEN_UP_ENTRIES, p)
-      break
-    }
-    const entry = p
-    let state: u32 = RECORD
-    let behind: usize = CUT
-    resetTooDeep()
-    resetReserved()
-    const isCommon =
-      (load<u32>(p) & 0xffffff) == COMMON_ENTRY &&
-      p + COMMON_HEADER_BYTES < end &&
-      isMapByte(load<u8>(p, COMMON_HEADER_BYTES))
-    if (isCommon) {
-      const record = p + COMMON_HEADER_BYTES
-      behind = checkValue(record, end)
-      state = recordState(record, behind)
-    } else {
-      behind = entryBehind(p, end)
-      state = metReserved ? INVALID_RECORD : entryState
-    }
-    if (behind <= WRONG) {
-      if (isStream) return behind
-      state = behind == CUT ? INVALID_CUT : INVALID_TOO_DEEP
-      behind = behind == CUT ? end : skipValue(p, end)
-      if (behind == CUT) {
-        state = INVALID_CUT
-        behind = end
-      }
-    } else if (isStream && metReserved) return WRONG
-    p = behind
-    left--
-    if (state < RECORD) {
-      countInvalid(state)
-      if (spanRecords) {
-        addSpan(spanStart, entry, spanRecords, spanMarker, spanMarkerEnd)
-        spans++
-      }
-      spanStart = p
-      spanRecords = 0
-      spanMarker = marker
-      spanMarkerEnd = markerEnd
-      if (++invalidRun < invalidRunMax && spans < messageSpansMax - 1) continue
-      giveUp(invalidRun == invalidRunMax ? GIVEN_UP_INVALID : GIVEN_UP_SPANS, p)
-      break
-    }
-    invalidRun = 0
-    if (spanRecords && p - spanStart > spanBytesMax) {
-      addSpan(spanStart, entry, spanRecords, spanMarker, spanMarkerEnd)
-      spans++
-      spanStart = entry
-      spanRecords = 0
-      spanMarker = marker
-      spanMarkerEnd = markerEnd
-      if (spans >= messageSpansMax - 1) {
-        giveUp(GIVEN_UP_SPANS, entry)
-        p = entry
-        left++
-        break
-      }
-    }
-    if (state != RECORD) {
-      addMarker()
-      marker = state == MARKER_OPEN ? entry : 0
-      markerEnd = p
-      continue
-    }
-    spanRecords++
-    records++
-    if (isCommon) {
-      const seconds = be32(entry + 3)
-      const nanos = be32(entry + 7)
-      if (nanos > NANOS_MAX || (seconds | nanos) == 0) {
-        readTime(entry + 1, end)
-        noteTime()
-      } else {
-        if (seconds < lowest) lowest = seconds
-        if (seconds > highest) highest = seconds
-      }
-    } else noteTime()
-  }
-  if (spanRecords) {
-    addSpan(spanStart, p, spanRecords, spanMarker, spanMarkerEnd)
-  }
-  addRecords(records)
-  if (lowest <= highest) boundTime(<f64>lowest, <f64>highest)
-  // A message that is given up ends where it says it does.
-  return isStream ? skipValues(p, end, left) : end
+/** The run of valid entries that is being read. */
+let spanStart: usize = 0
+let spanRecords: u32 = 0
+let spanMarker: usize = 0
+let spanMarkerEnd: usize = 0
+let spans: u32 = 0
+/** The group marker that is open (forward.md 2.6), 0: none. */
+let marker: usize = 0
+let markerEnd: usize = 0
+/** Invalid entries in a row. */
+let invalidRun: u32 = 0
+
+function openSpan(p: usize): void {
+  spanStart = p
+  spanRecords = 0
+  spanMarker = marker
+  spanMarkerEnd = markerEnd
+}
+
+/** Ends the run before `p`; markers alone make no span. */
+function closeSpan(p: usize): void {
+  if (spanRecords == 0) return
+  addSpan(spanStart, p, spanRecords, spanMarker, spanMarkerEnd)
+  addRecords(spanRecords)
+  spans++
+  spanRecords = 0
+}
+
+function beginEntries(p: usize): void {
+  marker = 0
+  spans = 0
+  invalidRun = 0
+  openSpan(p)
+}
+
+@inline
+function isCommonEntry(p: usize, end: usize): bool {
+  return (
+    (load<u32>(p) & 0xffffff) == COMMON_ENTRY &&
+    p + COMMON_HEADER_BYTES < end &&
+    isMapByte(load<u8>(p, COMMON_HEADER_BYTES))
+  )
+}
+
+/** The byte behind [EventTime, map] at p, with its state in entryState. */
+@inline
+function commonBehind(p: usize, end: usize): usize {
+  const record = p + COMMON_HEADER_BYTES
+  const behind = checkValue(record, end)
+  if (behind > WRONG) entryState = recordState(record, behind)
+  return behind
+}
+
+/** In a body, an entry without an end is the last, and one that nests too deep is passed over. */
+function defectBehind(p: usize, end: usize, found: usize): usize {
+  const behind = found == CUT ? CUT : skipValue(p, end)
+  entryState = behind == CUT ? INVALID_CUT : INVALID_TOO_DEEP
+  return behind == CUT ? end : behind
+}
+
+/** Leaves the entry [entry, behind) out; true when the rest is given up. */
+function leaveOut(entry: usize, behind: usize): bool {
+  countInvalid(entryState)
+  closeSpan(entry)
+  openSpan(behind)
+  invalidRun++
+  if (invalidRun < invalidRunMax && spans < messageSpansMax - 1) return false
+  giveUp(invalidRun == invalidRunMax ? GIVEN_UP_INVALID : GIVEN_UP_SPANS, behind)
+  return true
+}
+
+/** Cuts a span that has grown too long before `entry`; true when the rest is given up. */
+function cutSpan(entry: usize): bool {
+  closeSpan(entry)
+  openSpan(entry)
+  if (spans < messageSpansMax - 1) return false
+  giveUp(GIVEN_UP_SPANS, entry)
+  return true
+}
+
+function noteMarker(entry: usize, behind: usize): void {
+  addMarker()
+  marker = entryState == MARKER_OPEN ? entry : 0
+  markerEnd = behind
 }
 
 function noteTime(): void {
   if (timeState != TIME_OK) countTime(timeState == TIME_BAD)
   else boundTime(timeSeconds, timeSeconds)
+}
+
+/**
+ * Reads `count` entries, or as many as there are before `end`. In a stream a cut entry means that more bytes come
+ * (CUT) and a broken one that there is no way on (WRONG); in a body both are one invalid entry.
+ */
+export function scanEntries(p: usize, end: usize, count: u32, isStream: bool): usize {
+  let lowest: u32 = 0xffffffff
+  let highest: u32 = 0
+  let left = count
+  beginEntries(p)
+  while (left) {
+    if (p >= end) {
+      if (isStream) return CUT
+      break
+    }
+    const entry = p
+    if (count - left == entriesMax) {
+      giveUp(GIVEN_UP_ENTRIES, entry)
+      break
+    }
+    resetTooDeep()
+    resetReserved()
+    const isCommon = isCommonEntry(entry, end)
+    p = isCommon ? commonBehind(entry, end) : entryBehind(entry, end)
+    if (p <= WRONG) {
+      if (isStream) return p
+      p = defectBehind(entry, end, p)
+    } else if (metReserved) {
+      if (isStream) return WRONG
+      entryState = INVALID_RECORD
+    }
+    left--
+    if (entryState < RECORD) {
+      if (leaveOut(entry, p)) break
+      continue
+    }
+    invalidRun = 0
+    if (p - spanStart > spanBytesMax && spanRecords && cutSpan(entry)) {
+      p = entry
+      left++
+      break
+    }
+    if (entryState != RECORD) {
+      noteMarker(entry, p)
+      continue
+    }
+    spanRecords++
+    const seconds = be32(entry + 3)
+    const nanos = be32(entry + 7)
+    if (isCommon && nanos <= NANOS_MAX && (seconds | nanos) != 0) {
+      if (seconds < lowest) lowest = seconds
+      if (seconds > highest) highest = seconds
+      continue
+    }
+    if (isCommon) readTime(entry + 1, end)
+    noteTime()
+  }
+  closeSpan(p)
+  if (lowest <= highest) boundTime(<f64>lowest, <f64>highest)
+  // A message that is given up ends where it says it does.
+  return isStream ? skipValues(p, end, left) : end
 }

@@ -82,7 +82,6 @@ export function beginUnit(): void {
   memory.fill(invalid, 0, 32)
 }
 
-// @ts-ignore: decorator
 @inline
 export function countInvalid(reason: u32): void {
   const at = invalid + (reason << 2)
@@ -94,7 +93,6 @@ export function countTime(isBad: bool): void {
   if (isBad) badTimeCount++
 }
 
-// @ts-ignore: decorator
 @inline
 export function boundTime(lowest: f64, highest: f64): void {
   if (lowest < minSeconds) minSeconds = lowest

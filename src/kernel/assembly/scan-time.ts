@@ -23,7 +23,6 @@ export function setTimeUnitGuess(isOn: bool): void {
   isUnitGuessed = isOn
 }
 
-// @ts-ignore: decorator
 @inline
 function eventTime(p: usize): void {
   const seconds = be32(p)

@@ -18,13 +18,11 @@ let totalBytes: u64 = 0
 const pending = memory.data(64)
 let pendingBytes: usize = 0
 
-// @ts-ignore: decorator
 @inline
 function round(lane: u64, input: u64): u64 {
   return rotl(lane + input * PRIME2, 31) * PRIME1
 }
 
-// @ts-ignore: decorator
 @inline
 function mergeRound(hash: u64, lane: u64): u64 {
   return (hash ^ round(0, lane)) * PRIME1 + PRIME4
