@@ -39,6 +39,8 @@ export interface ProgramParts {
   readonly hasJoin: boolean
   /** Whether anything but a join stands in the way of a record that has no table. */
   readonly hasSteps: boolean
+  /** Address of the names of all reasons; 0: no step tags its failures. */
+  readonly reasonNames: number
   readonly render: RenderWords
 }
 
@@ -74,7 +76,8 @@ export const HEADER = {
   targetSpan: 104,
   /** Whether the metadata of entries is looked at. */
   usesMeta: 108,
-  hasSteps: 112
+  hasSteps: 112,
+  reasonNames: 116
 } as const
 
 /** The target depends on nothing but the group's tag. */
@@ -111,7 +114,7 @@ export function buildProgram(parts: ProgramParts): Uint8Array {
   put(HEADER.hasId, layout.hasId ? 1 : 0, render.messageField, layout.recordBytesMax)
   put(HEADER.targetParts, render.targetParts, layout.target.parts.length, targetSpan(layout.target))
   const usesMeta = parts.paths.some(([root]) => root === ROOT_META)
-  put(HEADER.usesMeta, usesMeta ? 1 : 0, parts.hasSteps ? 1 : 0)
+  put(HEADER.usesMeta, usesMeta ? 1 : 0, parts.hasSteps ? 1 : 0, parts.reasonNames)
   put(HEADER.code, data.words(parts.code), parts.code.length)
   put(HEADER.magic, PROGRAM_MAGIC, data.endAddress)
   const bytes = Buffer.concat([header, data.bytes])

@@ -8,6 +8,7 @@ import type { Template, TemplatePart } from '../core/template.ts'
 import * as codes from './codes.ts'
 import { ProgramData, type Slice } from './program-data.ts'
 import { buildProgram, type RenderLayout, type RenderWords } from './program-header.ts'
+import { counterName } from './render-names.ts'
 import { compileTimeFormat } from './time-format.ts'
 
 /** Number of a top-level key within one program, from 1. */
@@ -69,6 +70,7 @@ export class ProgramWriter {
   #lastStep = 0
   #hasJoin = false
   #hasSteps = false
+  #tagsFailures = false
 
   /** Id of a top-level key. */
   key(name: string): KeyId {
@@ -276,8 +278,15 @@ export class ProgramWriter {
       stepCount: this.#lastStep,
       hasJoin: this.#hasJoin,
       hasSteps: this.#hasSteps,
+      reasonNames: this.#tagsFailures ? this.#reasonNames() : 0,
       render
     })
+  }
+
+  /** Names that FAILURE_TAG writes into records. */
+  #reasonNames(): number {
+    const reasons = Array.from({ length: codes.COUNTERS_PER_STEP }, (_, reason) => reason)
+    return this.#data.words(reasons.flatMap((reason) => this.#slice(counterName(reason))))
   }
 
   #render(layout: RenderLayout): RenderWords {
@@ -370,6 +379,7 @@ export class ProgramWriter {
 
   #options(options: ParseOptions): number {
     const types = options.types ?? []
+    if (options.tag !== undefined) this.#tagsFailures = true
     return this.#data.words([
       options.flags ?? 0,
       options.failure ?? codes.FAILURE_KEEP,

@@ -27,6 +27,7 @@ import {
   setFinished,
   setJoinedPlace
 } from './run'
+import { forgetTimes } from './strptime'
 import { resetTargets, takeTargetBytes, targetCount, targetEntry } from './target'
 import { resetVerdicts, verdictRunCount } from './verdicts'
 
@@ -75,6 +76,7 @@ export function beginTask(outputBytesEnd: usize, rowsMax: u32): void {
   beginOutput(rowsMax)
   beginRun()
   resetTargets()
+  forgetTimes()
   resetVerdicts()
   resetBadTimes()
   resetInvalidBytes()
