@@ -22,14 +22,14 @@ export function splitPath(path: Template): FilePath {
   const first = path.parts[0]
   const literal = first?.kind === 'text' ? first.text : ''
   const cut = literal.lastIndexOf('/') + 1
-  const rest: TemplatePart[] = path.parts.map((part, index) => {
+  const rest = path.parts.flatMap((part, index): TemplatePart[] => {
     if (part.kind === 'text') {
       const text = index === 0 ? part.text.slice(cut) : part.text
-      return { kind: 'text', text: text.replaceAll('/', SEPARATOR) }
+      return text === '' ? [] : [{ kind: 'text', text: text.replaceAll('/', SEPARATOR) }]
     }
     return part.kind === 'record' || part.kind === 'meta'
-      ? { ...part, fallback: part.fallback ?? 'unknown' }
-      : part
+      ? [{ ...part, fallback: part.fallback ?? 'unknown' }]
+      : [part]
   })
   return { directory: literal.slice(0, cut), rest: { source: path.source, parts: rest } }
 }

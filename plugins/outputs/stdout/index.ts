@@ -55,12 +55,11 @@ export class StreamOutput implements Output {
 
   stop(): Promise<void> {
     this.#stopped.abort()
-    this.#stream.off('error', ignore)
     return Promise.resolve()
   }
 }
 
-/** A write that fails tells its callback; the event alone would end the process. */
+/** A write that fails tells its callback; the event, which may come after the stop, would end the process. */
 function ignore(): void {}
 
 function retry(reason: string): Verdict {
