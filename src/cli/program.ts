@@ -34,7 +34,8 @@ export async function runCommandLine(
   }
 }
 
-function createProgram(io: CliIo, runServer: RunServer): Command {
+/** All commands, without running any. */
+export function createProgram(io: CliIo, runServer: RunServer): Command {
   const program = new Command('millrace')
     .description('Central log router: no acknowledged record is ever lost.')
     .version(packageVersion(), '-V, --version')

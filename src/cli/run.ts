@@ -44,7 +44,7 @@ export function addRun(program: Command, io: CliIo, runServer: RunServer): void 
         .env('MILLRACE_LOG_LEVEL')
     )
     .addOption(
-      new Option('--log-format <format>', 'json, or pretty for people')
+      new Option('--log-format <format>', 'format of the log: json, or pretty for people')
         .choices(['json', 'pretty'])
         .default('json')
         .env('MILLRACE_LOG_FORMAT')

@@ -10,6 +10,8 @@ export interface SchemaNode {
   readonly enum?: readonly unknown[]
   readonly const?: unknown
   readonly default?: unknown
+  readonly minimum?: number
+  readonly maximum?: number
   readonly description?: string
   readonly 'x-unit'?: 'bytes' | 'duration' | 'listen' | 'list'
   readonly 'x-min'?: string | number

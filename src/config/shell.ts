@@ -185,7 +185,7 @@ const route = Type.Object(
     ),
     keep: duration({
       default: '0s',
-      description: 'How long delivered records stay for `millrace queue replay`.'
+      description: 'How long delivered records stay on disk, within `max_bytes`.'
     })
   },
   closed

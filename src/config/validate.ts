@@ -171,8 +171,11 @@ function shownConfig(
   routes: Readonly<Record<string, unknown>>,
   plugins: Readonly<Record<string, unknown>>
 ): Record<string, unknown> {
-  const { defaults: _, ...rest } = blockOf(masked(schemaNode(shellSchema), shell))
-  return { ...rest, inputs: plugins['inputs'], routes, outputs: plugins['outputs'] }
+  const schema = schemaNode(shellSchema)
+  const { defaults: _, ...rest } = blockOf(masked(schema, shell))
+  const all: Record<string, unknown> = { ...rest, ...plugins, routes }
+  const order = Object.keys(schema.properties ?? {}).filter((key) => Object.hasOwn(all, key))
+  return Object.fromEntries(order.map((key) => [key, all[key]]))
 }
 
 const blockOf = (value: unknown): Record<string, unknown> => (isBlock(value) ? value : {})

@@ -1,0 +1,110 @@
+// The documentation says what the code does: generated pages are current, every code is documented, every example holds.
+
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { parseAllDocuments } from 'yaml'
+import { folderOf, generatedFiles } from '../docs/generate.ts'
+import { BUILT_INS } from '../plugins/index.ts'
+import { findingLines, readConfig } from '../src/cli/config-source.ts'
+import { DEFAULT_CONFIG_NAME } from '../src/config/default-config.ts'
+import { ERROR_CODES } from '../src/core/errors.ts'
+import { filesOf, ROOT } from './support/source-tree.ts'
+
+t.test('generated pages are current; npm run docs writes them', (t) => {
+  for (const [path, text] of generatedFiles()) {
+    const file = join(ROOT, path)
+    t.equal(existsSync(file) ? readFileSync(file, 'utf8') : '', text, path)
+  }
+  t.end()
+})
+
+t.test('every error code has its paragraph, and no paragraph is about anything else', (t) => {
+  const text = readFileSync(join(ROOT, 'docs/reference/errors.md'), 'utf8')
+  const sections = text.split(/^### /m).slice(1)
+  const documented = sections.map((section) => section.slice(0, section.indexOf('\n')))
+  t.same(documented.toSorted(), [...ERROR_CODES].toSorted())
+  for (const section of sections) {
+    const [code = '', ...body] = section.split('\n')
+    t.ok(body.join(' ').trim().length > 80, `${code} says what happened and what to do`)
+  }
+  t.end()
+})
+
+t.test('every built-in plugin has a page with a hand-written top', (t) => {
+  for (const definition of BUILT_INS) {
+    const path = `${folderOf(definition)}/README.md`
+    t.ok(existsSync(join(ROOT, path)), path)
+  }
+  t.end()
+})
+
+t.test('every option has a description, and ends it with a full stop', (t) => {
+  const wrong: string[] = []
+  const walk = (node: unknown, path: string) => {
+    const { properties = {} } = Object(node)
+    for (const [name, below] of Object.entries(properties)) {
+      const { description, const: constant } = Object(below)
+      const isSentence = typeof description === 'string' && /[.:]$/.test(description)
+      if (!isSentence && constant === undefined) wrong.push(`${path}.${name}`)
+      walk(below, `${path}.${name}`)
+    }
+  }
+  for (const { kind, type, config } of BUILT_INS) walk(config, `${kind} ${type}`)
+  t.same(wrong, [])
+  t.end()
+})
+
+const io = (workingDirectory: string) => ({
+  environment: {},
+  workingDirectory,
+  out: () => {},
+  error: () => {}
+})
+
+/** Findings of a configuration text, by the checks that users run. */
+function findingsOf(text: string, directory: string): string {
+  mkdirSync(directory, { recursive: true })
+  writeFileSync(join(directory, 'example.yaml'), text)
+  const { config, findings } = readConfig(['example.yaml'], { config: [] }, io(directory))
+  return config === null ? findingLines(findings) : ''
+}
+
+t.test('the built-in configuration is valid', (t) => {
+  const { config, findings, files } = readConfig([], { config: [] }, io(t.testdir()))
+  t.same(files, [DEFAULT_CONFIG_NAME])
+  t.equal(findingLines(findings), '')
+  t.not(config, null)
+  t.end()
+})
+
+t.test('the examples in deploy/examples are valid without a warning', (t) => {
+  const examples = filesOf('deploy/examples/*.yaml')
+  t.ok(examples.length >= 4)
+  for (const { path } of examples) {
+    const { config, findings } = readConfig([path], { config: [] }, io(ROOT))
+    t.equal(findingLines(findings), '', path)
+    t.not(config, null, path)
+  }
+  t.end()
+})
+
+t.test(
+  'every YAML block of the documentation is YAML, and every whole file in it is valid',
+  (t) => {
+    const pages = filesOf('*.md', 'docs/**/*.md', 'plugins/**/*.md', 'deploy/**/*.md')
+    const directory = t.testdir()
+    let fileCount = 0
+    for (const { path, text } of pages) {
+      for (const [, block = ''] of text.matchAll(/^```ya?ml\n([\s\S]*?)^```$/gm)) {
+        const errors = parseAllDocuments(block).flatMap((document) => document.errors ?? [])
+        t.same(errors, [], `${path} holds YAML`)
+        if (!/^version: 1$/m.test(block)) continue
+        fileCount++
+        t.equal(findingsOf(block, directory), '', `${path}\n${block}`)
+      }
+    }
+    t.ok(fileCount > 0, 'there are whole files')
+    t.end()
+  }
+)
