@@ -35,6 +35,8 @@ export class ForwardClient {
     const socket = new net.Socket({ allowHalfOpen: false })
     const client = new ForwardClient(socket)
     await new Promise<void>((resolve) => {
+      // A reset may come before the connection is announced.
+      socket.once('close', () => resolve())
       if (parsed.kind === 'unix') socket.connect(parsed.path, resolve)
       else socket.connect(parsed.port, parsed.host, resolve)
     })

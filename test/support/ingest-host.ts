@@ -21,6 +21,7 @@ import { parseSegmentName, segmentSalt } from '../../src/storage/segment-names.t
 import { nodeStorage, type Storage } from '../../src/storage/storage.ts'
 import type { FromIngest, IngestThreadData, ShardSpec } from '../../src/threads/messages.ts'
 import { CONTROL_BLOCK_BYTES } from '../../src/threads/shared.ts'
+import { FakeClock, settled } from './fake-clock.ts'
 
 const STORE = { uuid: Buffer.alloc(16, 1), secret: Buffer.alloc(16, 2) }
 const hash = new ScanKernel({ memoryBytes: 16 * 1024 * 1024 }).hash
@@ -115,13 +116,27 @@ export class IngestHost {
 
   /** Opens the listeners; the addresses of the first input. */
   async start(t: Test): Promise<readonly string[]> {
-    t.teardown(() => this.main.stop(100))
+    t.teardown(() => this.stop())
     await this.main.handle({ kind: 'start' })
     for (const message of this.messages) {
       if (message.kind === 'failed') throw new Error(`${message.code}: ${message.message}`)
       if (message.kind === 'listening') return Object.values(message.addresses)[0] ?? []
     }
     throw new Error('no answer')
+  }
+
+  /** Stops; a clock that stands still is pushed on. */
+  async stop(): Promise<void> {
+    const { clock } = this.#options
+    let isStopped = false
+    const stopping = this.main.stop(100).then(() => {
+      isStopped = true
+    })
+    while (clock instanceof FakeClock && !isStopped) {
+      clock.advance(50)
+      await settled()
+    }
+    await stopping
   }
 
   get warnings(): string[] {
