@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { invariant } from '../core/invariant.ts'
 import { FRAME_PAYLOAD_BYTES_MAX, RECORD_BYTES_MAX } from '../core/limits.ts'
 import { REASON_TARGET } from './codes.ts'
+import { createFrameHash, type FrameHash, type HashExports } from './frame-hash.ts'
 import { instantiateKernel, type Kernel } from './instance.ts'
 import { RenderCalls } from './render-calls.ts'
 import type { RenderExports } from './render-exports.ts'
@@ -55,7 +56,9 @@ export class RenderKernel implements RenderKernelFace {
   readonly input: Buffer
   readonly output: Buffer
   readonly rows: RenderRows
-  readonly #kernel: Kernel<RenderExports>
+  /** For the frames in `input`. */
+  readonly hash: FrameHash
+  readonly #kernel: Kernel<RenderExports & HashExports>
   readonly #calls: RenderCalls
   readonly #programs: ProgramSlots
   readonly #inputByte: number
@@ -68,11 +71,12 @@ export class RenderKernel implements RenderKernelFace {
 
   constructor(options: RenderKernelOptions) {
     this.#calls = new RenderCalls(options.imports)
-    const kernel = instantiateKernel<RenderExports>({
+    const kernel = instantiateKernel<RenderExports & HashExports>({
       memoryBytes: options.memoryBytes ?? RENDER_MEMORY_BYTES,
       imports: this.#calls.functions
     })
     this.#kernel = kernel
+    this.hash = createFrameHash(kernel)
     this.#calls.bind(kernel)
     kernel.exports.initRender(options.seed ?? randomBytes(8).readBigUInt64LE())
     this.#programs = new ProgramSlots(kernel)
