@@ -7,13 +7,15 @@ import './start-environment.ts'
 import { runCommandLine } from './cli/program.ts'
 import { processEnvironment } from './config/load.ts'
 
-process.exitCode = await runCommandLine(
-  process.argv.slice(2),
-  {
-    environment: processEnvironment(),
-    workingDirectory: process.cwd(),
-    out: (text) => process.stdout.write(text),
-    error: (text) => process.stderr.write(text)
-  },
-  () => Promise.reject(new Error('the server is not wired yet'))
-)
+const io = {
+  environment: processEnvironment(),
+  workingDirectory: process.cwd(),
+  out: (text: string) => void process.stdout.write(text),
+  error: (text: string) => void process.stderr.write(text)
+}
+
+process.exitCode = await runCommandLine(process.argv.slice(2), io, async (config, options) => {
+  // Only `run` loads the server.
+  const { runServer } = await import('./server/run-server.ts')
+  return await runServer(io)(config, options)
+})

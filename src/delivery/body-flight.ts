@@ -40,6 +40,8 @@ export interface FlightOptions {
   readonly random: Random
   readonly retry: RetryPolicy
   readonly flushTimeoutMs: number
+  /** Every row below was finished by somebody else: dropped to make room. */
+  readonly lowOffset: () => number
   /** Ends the flight at shutdown; what has no verdict stays pending. */
   readonly signal: AbortSignal
 }
@@ -88,6 +90,10 @@ export class BodyFlight {
     while (this.#parts.length > 0 && !this.#options.signal.aborted) {
       const part = this.#parts[0]
       invariant(part !== undefined, 'a flight without parts goes on')
+      if (part.attempt > 1 && this.#isObsolete(part)) {
+        this.#parts.shift()
+        continue
+      }
       const outcome = await this.#flush(part)
       if (this.#options.signal.aborted && outcome === null) return
       if (outcome !== null && isAllStored(outcome)) {
@@ -205,6 +211,15 @@ export class BodyFlight {
     part.rowEnd = part.rowStart + left.length
     part.byteCount = toByte - part.startByte
     if (part.compressed !== null) await this.#compress(part)
+    return true
+  }
+
+  /** Nobody waits for any row of the part any more. */
+  #isObsolete(part: Part): boolean {
+    const low = this.#options.lowOffset()
+    for (let row = part.rowStart; row < part.rowEnd; row++) {
+      if (this.#options.rows.offset(row) >= low) return false
+    }
     return true
   }
 

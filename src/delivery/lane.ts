@@ -92,7 +92,10 @@ export class Lane {
   #dueMs: number | null = null
   /** When the frames in the window began to wait for more, monotonic. */
   #waitingSinceMs: number | null = null
-  #flightCount = 0
+  /** Append time of the oldest frame of each task whose bodies are in flight. */
+  readonly #flying = new Set<{ readonly oldestMs: number }>()
+  /** Members of open groups: taken, and finished only when their group closes. */
+  #openCount = 0
   /** Offsets to render again, alone: their body could not be cut in its slot. */
   readonly #again: {
     frames: readonly FrameRef[]
@@ -113,16 +116,19 @@ export class Lane {
 
   /** Nothing taken, nothing in flight: what the shard has shown is finished, but for open groups. */
   get isIdle(): boolean {
-    return this.#flightCount === 0 && this.#window.isEmpty && this.#again.length === 0
+    return this.#flying.size === 0 && this.#window.isEmpty && this.#again.length === 0
   }
 
-  get flightCount(): number {
-    return this.#flightCount
+  get openCount(): number {
+    return this.#openCount
   }
 
-  /** Append time of the oldest frame that is taken and not rendered, or null. */
+  /** Append time of the oldest frame that is taken and not finished, or null. */
   get oldestMs(): number | null {
-    return this.#window.oldestMs
+    const times = [...this.#flying].map(({ oldestMs }) => oldestMs)
+    const { oldestMs } = this.#window
+    if (oldestMs !== null) times.push(oldestMs)
+    return times.length === 0 ? null : Math.min(...times)
   }
 
   /** Runs until the signal aborts; flights end by themselves, `settledFlights` waits for them. */
@@ -143,6 +149,7 @@ export class Lane {
   async #turn(): Promise<void> {
     if (this.#again.length > 0) return await this.#renderAgain()
     this.#take()
+    this.#passFinished()
     const waitMs = this.#waitMs()
     if (waitMs > 0) return await this.#sleep(waitMs)
     const slot = await this.#slot()
@@ -188,6 +195,14 @@ export class Lane {
       }
       this.#window.push(taken.frame)
     }
+  }
+
+  /** Frames whose records were finished by somebody else (dropped to make room) are taken out: their file is gone. */
+  #passFinished(): void {
+    const low = this.#options.cursor.lowOffset
+    if (low <= this.#nextOffset || this.#window.isEmpty) return
+    this.#nextOffset = low
+    this.#window.dropBelow(low)
   }
 
   #inputBytesMax(): number {
@@ -269,6 +284,7 @@ export class Lane {
     }
     this.#carry = result.carry
     this.#dueMs = result.dueMs
+    this.#openCount = result.open.length
     this.#nextOffset = Math.max(this.#nextOffset, result.resumeOffset)
     this.#window.dropBelow(this.#nextOffset)
     this.#waitingSinceMs = this.#window.isEmpty ? null : this.#options.clock.monotonicMs()
@@ -278,7 +294,8 @@ export class Lane {
   /** Settles what the steps decided, and lets the bodies fly. The slot is given back when all are settled. */
   async #deliver(slot: Slot, task: TaskRequest, result: TaskResult): Promise<void> {
     const { cursor, slots, writeLetters } = this.#options
-    this.#flightCount++
+    const flight = { oldestMs: task.frames[0]?.appendTimeMs ?? this.#options.clock.nowMs() }
+    this.#flying.add(flight)
     const rows = new RowIndex(
       slot.bytes,
       result.rowIndexStartByte,
@@ -287,7 +304,7 @@ export class Lane {
     )
     const flights = result.bodies.map((body) => this.#fly(slot, task, result, body, rows))
     const done = Promise.all(flights).finally(() => {
-      this.#flightCount--
+      this.#flying.delete(flight)
       slots.give(slot)
       this.#options.onProgress()
       this.#wakeUp.ring()
@@ -325,7 +342,8 @@ export class Lane {
       settlement,
       clock,
       signal,
-      flushTimeoutMs: sizes.flushTimeoutMs
+      flushTimeoutMs: sizes.flushTimeoutMs,
+      lowOffset: () => cursor.lowOffset
     }
     const fly = () => new BodyFlight(body, options).run().then(onProgress)
     return sizes.isOrderedPerTarget ? this.#inTurn(body.target, fly) : fly()

@@ -3,6 +3,8 @@
 // dashboard read this list; nothing is exported that is not here. Label sets are fixed; tags, indices, groups, streams and
 // clients never become labels.
 
+import { INGEST_COUNTERS } from './ingest-counters.ts'
+
 export interface MetricFamily {
   readonly name: string
   readonly kind: 'counter' | 'gauge' | 'histogram'
@@ -18,7 +20,7 @@ export const SECONDS_BUCKETS = [
 const SHARD = ['route', 'shard'] as const
 const CURSOR = ['route', 'shard', 'destination'] as const
 
-export const METRICS: readonly MetricFamily[] = [
+const ROUTER_METRICS: readonly MetricFamily[] = [
   family('build_info', 'gauge', ['version', 'node'], 'Version of Millrace and of Node; always 1.'),
   family('config_info', 'gauge', ['hash', 'generation'], 'Configuration in force; always 1.'),
   family('thread_utilization_ratio', 'gauge', ['thread'], 'Share of time a thread was busy.'),
@@ -93,16 +95,21 @@ export const METRICS: readonly MetricFamily[] = [
   family('output_request_seconds', 'histogram', ['destination'], 'Time of a flush.'),
   family('output_in_flight', 'gauge', ['destination'], 'Slots in use.'),
   family('output_sent_bytes_total', 'counter', ['destination'], 'Bytes of bodies as sent.'),
-  family('output_sent_records_total', 'counter', ['destination'], 'Records confirmed.'),
   family('output_retries_total', 'counter', ['destination'], 'Bodies that had to be sent again.'),
-  family(
-    'output_rejected_records_total',
-    'counter',
-    ['destination', 'reason'],
-    'Records refused for good, by reason.'
-  ),
   family('output_throttled_total', 'counter', ['destination'], 'Answers that asked to slow down.')
 ]
+
+/** Families of what ingest threads count. */
+const INPUT_METRICS = [
+  ...new Map(
+    INGEST_COUNTERS.map(({ help, kind, labels, metric }) => [
+      metric,
+      family(metric, kind, ['input', ...Object.keys(labels)], help)
+    ])
+  ).values()
+]
+
+export const METRICS: readonly MetricFamily[] = [...INPUT_METRICS, ...ROUTER_METRICS]
 
 function family(
   name: string,

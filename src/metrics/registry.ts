@@ -12,7 +12,7 @@ export interface Sample {
   readonly value: number | Float64Array
 }
 
-export type Source = () => Iterable<Sample>
+export type Source = () => Iterable<Sample> | Promise<Iterable<Sample>>
 
 const PREFIX = 'millrace_'
 
@@ -59,7 +59,7 @@ interface PrintedValue {
 async function snapshot(family: MetricFamily, sources: readonly Source[]): Promise<MetricObject> {
   const values: PrintedValue[] = []
   for (const source of sources) {
-    for (const { labels, value } of source()) {
+    for (const { labels, value } of await source()) {
       if (typeof value === 'number') values.push({ labels, value })
       else values.push(...histogramValues(PREFIX + family.name, labels, value))
     }

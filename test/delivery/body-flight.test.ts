@@ -33,6 +33,7 @@ function fixture(texts: string[], answer: (batch: Batch, call: number) => unknow
     }
   }
   const abort = new AbortController()
+  const low = { offset: 0 }
   const rows = new RowIndex(slot, indexByte, texts.length, 1000)
   const body: RenderedBody = {
     target: 'index',
@@ -52,6 +53,7 @@ function fixture(texts: string[], answer: (batch: Batch, call: number) => unknow
     random: () => 0.5,
     retry: DEFAULT_RETRY,
     flushTimeoutMs: 30_000,
+    lowOffset: () => low.offset,
     signal: abort.signal,
     observer: {
       flushed: () => {},
@@ -67,7 +69,7 @@ function fixture(texts: string[], answer: (batch: Batch, call: number) => unknow
       renderAgain: (list) => renderedAgain.push(...list)
     }
   }
-  return { clock, slot, sent, settledRows, renderedAgain, retries, abort, body, options }
+  return { low, clock, slot, sent, settledRows, renderedAgain, retries, abort, body, options }
 }
 
 t.test('a body that is stored whole is sent once and settles every row', async (t) => {
@@ -172,6 +174,20 @@ t.test('an exception, a wrong count and silence mean: send everything again', as
   t.match(f.retries[1], /^row_count 2 /)
   t.match(f.retries[2], /^no answer within 30000 ms 3 /)
   t.same(f.settledRows, { 1000: 'stored', 1001: 'stored' })
+})
+
+t.test('rows that were dropped to make room are not sent again', async (t) => {
+  const f = fixture(['a\n', 'b\n'], () => ({
+    kind: 'all',
+    verdict: { kind: 'retry', reason: 'down' }
+  }))
+  const done = new BodyFlight(f.body, f.options).run()
+  await settled()
+  f.low.offset = 1002
+  f.clock.advance(60_000)
+  await done
+  t.equal(f.sent.length, 1)
+  t.same(f.settledRows, {})
 })
 
 t.test('shutdown ends a wait and leaves the rows without a verdict', async (t) => {

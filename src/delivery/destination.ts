@@ -1,0 +1,121 @@
+// Steps 6 to 9. Runs on: main.
+// One output as one route sees it: a lane per shard. Starts them, wakes them, counts what steps report, stops them.
+
+import type { Clock, Random } from '../core/clock.ts'
+import { errorText } from '../core/errors.ts'
+import type { OutputLog } from '../plugin/output.ts'
+import type { Cursor } from '../storage/cursor.ts'
+import type { TaskRequest, TaskResult } from '../threads/messages.ts'
+import { Lane } from './lane.ts'
+import type { OutputInstance } from './output-instance.ts'
+import { DEFAULT_RETRY } from './retry.ts'
+import { laneCursor, type ShardLog } from './shard-log.ts'
+import type { WriteLetters } from './task-settlement.ts'
+
+export interface DestinationOptions {
+  /** Key of the program on pool threads: `<route>/<output>`. */
+  readonly key: string
+  readonly route: string
+  readonly generation: number
+  readonly output: OutputInstance
+  readonly shards: readonly { readonly shardLog: ShardLog; readonly cursor: Cursor }[]
+  readonly pool: { run(task: TaskRequest): Promise<TaskResult> }
+  /** Writer of dead letters of one shard. */
+  readonly lettersOf: (shardLog: ShardLog) => WriteLetters
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: OutputLog
+}
+
+/** One lane and what it reads. */
+interface DrainedShard {
+  readonly shardLog: ShardLog
+  readonly cursor: Cursor
+  readonly lane: Lane
+}
+
+export class Destination {
+  readonly key: string
+  readonly route: string
+  readonly output: OutputInstance
+  readonly shards: readonly DrainedShard[]
+  /** What steps counted, `<metric>|<label values>`. */
+  readonly counters = new Map<string, number>()
+  /** CPU of the pool for this destination, milliseconds. */
+  readonly stageMs = { read: 0, run: 0, finish: 0 }
+  readonly rejected = new Map<string, number>()
+  readonly #options: DestinationOptions
+  readonly #abort = new AbortController()
+  #running: Promise<unknown> = Promise.resolve()
+
+  constructor(options: DestinationOptions) {
+    this.key = options.key
+    this.route = options.route
+    this.output = options.output
+    this.#options = options
+    this.shards = options.shards.map(({ shardLog, cursor }) => ({
+      shardLog,
+      cursor,
+      lane: this.#lane(shardLog, cursor)
+    }))
+  }
+
+  /** Begins to drain. A destination that is down is tried for ever. */
+  start(): void {
+    this.#running = Promise.all(this.shards.map(({ lane }) => lane.run()))
+  }
+
+  /** More may be visible in the shards of a log. */
+  wake(): void {
+    for (const { lane } of this.shards) lane.wake()
+  }
+
+  /** Everything visible is finished, but for groups that wait for their next line. */
+  get isDrained(): boolean {
+    return this.shards.every(
+      ({ cursor, lane, shardLog }) =>
+        lane.isIdle && shardLog.account(cursor).pending <= lane.openCount
+    )
+  }
+
+  /** Ends lanes and flights; what has no verdict stays pending. */
+  async stop(): Promise<void> {
+    this.#abort.abort()
+    await this.#running
+  }
+
+  #lane(shardLog: ShardLog, cursor: Cursor): Lane {
+    const { clock, generation, key, log, output, pool, random, lettersOf } = this.#options
+    return new Lane({
+      destination: key,
+      generation,
+      source: shardLog.source(cursor.lowOffset),
+      cursor: laneCursor(cursor),
+      slots: output.slots,
+      sizes: output.sizes,
+      output: output.output,
+      targetTails: output.targetTails,
+      pool,
+      writeLetters: lettersOf(shardLog),
+      flight: { observer: output.observer, random, retry: DEFAULT_RETRY },
+      clock,
+      signal: this.#abort.signal,
+      onProgress: () => shardLog.progress(),
+      onTask: (result) => this.#count(result),
+      onTrouble: (error) =>
+        log.error(
+          { destination: key, shard: shardLog.shardNumber, error: errorText(error) },
+          'a task failed and is repeated'
+        )
+    })
+  }
+
+  #count(result: TaskResult): void {
+    for (const [name, value] of Object.entries(result.counters)) {
+      this.counters.set(name, (this.counters.get(name) ?? 0) + value)
+    }
+    this.stageMs.read += result.stageMs.read
+    this.stageMs.run += result.stageMs.run
+    this.stageMs.finish += result.stageMs.finish
+  }
+}

@@ -1,0 +1,289 @@
+// Steps 6 and 9. Runs on: main.
+// Main's side of one shard: what of it may be read, the cursors of its destinations, and the deletion of what every one of
+// them has durably finished. Order of a deletion: cursors synced, then the file unlinked, then room announced.
+
+import type { Clock } from '../core/clock.ts'
+import type { OutputLog } from '../plugin/output.ts'
+import type { VisibleEnd } from '../storage/append.ts'
+import type { Cursor, CursorAccount, Outcome } from '../storage/cursor.ts'
+import { deleteBelow, dropOldest, heldOffset } from '../storage/retention.ts'
+import { ShardReader } from '../storage/shard-reader.ts'
+import type { ShardSegments } from '../storage/shard-segments.ts'
+import type { NewSegment } from '../threads/messages.ts'
+import { SHARD_STATES, type ShardState, unpackEnd, WORD } from '../threads/shared.ts'
+import type { LaneCursor, LaneSource } from './lane.ts'
+import type { Fate } from './task-settlement.ts'
+
+/** Cursors are written at most this often, milliseconds... */
+const PERSIST_EVERY_MS = 1000
+/** ...or after so many finished records: that many at most are sent again after a crash. */
+const PERSIST_AFTER_RECORDS = 50_000
+
+export interface ShardLogOptions {
+  /** `routes/<route>`. */
+  readonly log: string
+  readonly shardNumber: number
+  readonly logId: Uint8Array
+  readonly segments: ShardSegments
+  readonly clock: Clock
+  readonly outputLog: OutputLog
+  /** Control block of the shard. */
+  readonly control: SharedArrayBuffer
+  /** Space was given back. */
+  readonly onRoom: () => void
+}
+
+/** A destination's cursor and whether it holds segments. */
+interface Holder {
+  readonly cursor: Cursor
+  readonly isRequired: boolean
+}
+
+export class ShardLog {
+  readonly log: string
+  readonly shardNumber: number
+  readonly logId: Uint8Array
+  readonly #options: ShardLogOptions
+  readonly #words: BigInt64Array
+  readonly #holders: Holder[] = []
+  #settling: Promise<void> | null = null
+  #isSettlingAgain = false
+  #lastPersistMs = 0
+  #cancelTimer: (() => void) | null = null
+  #isClosed = false
+  #isDropping = false
+
+  constructor(options: ShardLogOptions) {
+    this.log = options.log
+    this.shardNumber = options.shardNumber
+    this.logId = options.logId
+    this.#options = options
+    this.#words = new BigInt64Array(options.control)
+  }
+
+  get segments(): ShardSegments {
+    return this.#options.segments
+  }
+
+  /** Offset after the last visible record. */
+  get endOffset(): number {
+    return this.#options.segments.endOffset
+  }
+
+  get state(): ShardState {
+    return SHARD_STATES[this.#word(WORD.state)] ?? 'ok'
+  }
+
+  /** Bytes of the files of the shard. */
+  get heldBytes(): number {
+    const held = this.#word(WORD.recoveredBytes) + this.#word(WORD.appendedBytes)
+    return held - this.#word(WORD.removedBytes)
+  }
+
+  get appendedBytes(): number {
+    return this.#word(WORD.appendedBytes)
+  }
+
+  get droppedNewest(): number {
+    return this.#word(WORD.droppedNewest)
+  }
+
+  get watermarkMs(): number {
+    return this.#word(WORD.watermarkMs)
+  }
+
+  get holders(): readonly Holder[] {
+    return this.#holders
+  }
+
+  addHolder(cursor: Cursor, isRequired: boolean): void {
+    this.#holders.push({ cursor, isRequired })
+  }
+
+  /** A segment of the writer; nothing in it is visible yet. */
+  addSegment(segment: NewSegment): void {
+    this.#options.segments.add(segment)
+  }
+
+  /** Takes over how far the writer has come. What is being written just now is read at the next ring. */
+  refresh(): void {
+    const sequence = Atomics.load(this.#words, WORD.sequence)
+    const end = unpackEnd(Atomics.load(this.#words, WORD.visibleEnd))
+    const nextOffset = this.#word(WORD.visibleOffset)
+    const isPair = (sequence & 1n) === 0n && Atomics.load(this.#words, WORD.sequence) === sequence
+    if (!isPair || end.byte === 0) return
+    // The message that names the segment may still be on its way; the thread rings again within a second.
+    const isAnnounced = (this.#options.segments.all.at(-1)?.ordinal ?? -1) >= end.segmentOrdinal
+    if (isAnnounced) this.#options.segments.setVisible(end.segmentOrdinal, end.byte, nextOffset)
+  }
+
+  /** For a log that main writes itself. */
+  setVisible(end: VisibleEnd): void {
+    const { appendedBytes, endByte, nextOffset, segmentOrdinal } = end
+    Atomics.store(this.#words, WORD.appendedBytes, BigInt(appendedBytes))
+    this.#options.segments.setVisible(segmentOrdinal, endByte, nextOffset)
+  }
+
+  /**
+   * `drop_oldest`: gives up oldest segments while the shard holds more than `bytesMax`. Records whose request is on the
+   * wire count as dropped too; flights of dropped rows end by themselves.
+   */
+  dropOldestOver(bytesMax: number): void {
+    if (this.heldBytes <= bytesMax || this.#isDropping || this.#isClosed) return
+    this.#isDropping = true
+    this.#dropOldest(bytesMax)
+      .catch((error) => this.#trouble(error))
+      .finally(() => {
+        this.#isDropping = false
+      })
+  }
+
+  async #dropOldest(bytesMax: number): Promise<void> {
+    const cursors = this.#holders.map(({ cursor }) => cursor)
+    while (this.heldBytes > bytesMax) {
+      const dropped = await dropOldest(
+        this.#options.segments,
+        cursors,
+        'dropped:overflow_oldest',
+        () => false
+      )
+      if (dropped === null) return
+      this.#giveBack(dropped.byteCount)
+    }
+  }
+
+  /** The view of one lane. */
+  source(fromOffset: number): LaneSource {
+    const { segments } = this.#options
+    const reader = new ShardReader(segments, fromOffset)
+    const log = this
+    return {
+      logId: this.logId,
+      next: () => reader.next(),
+      segment(ordinal) {
+        const found = segments.all[ordinal - (segments.all[0]?.ordinal ?? 0)]
+        if (found === undefined) throw new Error(`segment ${ordinal} of ${log.log} is gone`)
+        return { path: found.path, salt: found.salt, epoch: found.epoch }
+      },
+      get watermarkMs() {
+        return log.watermarkMs
+      }
+    }
+  }
+
+  account(cursor: Cursor): CursorAccount {
+    return cursor.account(this.endOffset)
+  }
+
+  /** Something was finished: writes cursors and deletes segments, now or within a second. */
+  progress(): void {
+    if (this.#isClosed) return
+    const finished = this.#holders.some(
+      ({ cursor }) => cursor.finishedSincePersist >= PERSIST_AFTER_RECORDS
+    )
+    const waitMs = this.#lastPersistMs + PERSIST_EVERY_MS - this.#options.clock.monotonicMs()
+    if (finished || waitMs <= 0) {
+      this.settle().catch((error) => this.#trouble(error))
+      return
+    }
+    if (this.#cancelTimer !== null) return
+    this.#cancelTimer = this.#options.clock.after(waitMs, () => {
+      this.#cancelTimer = null
+      this.settle().catch((error) => this.#trouble(error))
+    })
+  }
+
+  /** Writes every changed cursor, then deletes what all that hold segments have passed. */
+  async settle(): Promise<void> {
+    if (this.#settling !== null) {
+      this.#isSettlingAgain = true
+      return await this.#settling
+    }
+    this.#settling = this.#settle().finally(() => {
+      this.#settling = null
+    })
+    await this.#settling
+  }
+
+  async close(): Promise<void> {
+    this.#cancelTimer?.()
+    await this.settle()
+    this.#isClosed = true
+    for (const { cursor } of this.#holders) cursor.close()
+    this.#options.segments.close()
+  }
+
+  async #settle(): Promise<void> {
+    do {
+      this.#isSettlingAgain = false
+      this.#lastPersistMs = this.#options.clock.monotonicMs()
+      await Promise.all(this.#holders.map(({ cursor }) => cursor.persist()))
+      this.#deleteFinished()
+    } while (this.#isSettlingAgain)
+  }
+
+  #deleteFinished(): void {
+    const holding = this.#holders.filter(({ isRequired }) => isRequired)
+    if (holding.length === 0) return
+    const low = heldOffset(holding.map(({ cursor }) => cursor))
+    this.#giveBack(deleteBelow(this.#options.segments, low).byteCount)
+  }
+
+  #giveBack(byteCount: number): void {
+    if (byteCount === 0) return
+    Atomics.add(this.#words, WORD.removedBytes, BigInt(byteCount))
+    this.#options.onRoom()
+  }
+
+  #trouble(error: unknown): void {
+    this.#options.outputLog.error(
+      { log: this.log, shard: this.shardNumber, error: String(error), event: 'queue.cursor' },
+      'a cursor could not be written or a segment not deleted; records may be sent again after a crash'
+    )
+  }
+
+  #word(word: number): number {
+    return Number(Atomics.load(this.#words, word))
+  }
+}
+
+/** A cursor as a lane writes it. */
+export function laneCursor(cursor: Cursor): LaneCursor {
+  return {
+    get lowOffset() {
+      return cursor.lowOffset
+    },
+    get rangeCount() {
+      return cursor.ranges.length
+    },
+    finish(first, end, fate) {
+      cursor.finish(first, end, outcomeOf(fate))
+    },
+    finishedWithin(first, end) {
+      const finished: [number, number][] = []
+      let next = first
+      for (const [missingFirst, missingEnd] of cursor.missing(first, end)) {
+        if (missingFirst > next) finished.push([next, missingFirst])
+        next = missingEnd
+      }
+      if (end > next) finished.push([next, end])
+      return finished
+    }
+  }
+}
+
+function outcomeOf(fate: Fate): Outcome {
+  switch (fate.kind) {
+    case 'delivered':
+      return 'delivered'
+    case 'duplicate':
+      return 'duplicate_suppressed'
+    case 'dead_lettered':
+      return 'dead_lettered'
+    case 'dropped':
+      return `dropped:${fate.reason}`
+    case 'lost':
+      // Offsets that were never given to anybody are no loss.
+      return fate.reason === 'unacked' ? 'void' : `lost:${fate.reason}`
+  }
+}

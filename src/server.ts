@@ -1,0 +1,257 @@
+// Runs on: main.
+// Composition root: builds the stages in the order in which data passes them, starts them from the back to the front and
+// stops them from the front to the back. A destination that is down delays no start.
+
+import { hash } from 'node:crypto'
+import { pathToFileURL } from 'node:url'
+import { AdminServer } from './admin/server.ts'
+import type { MillraceConfig } from './config/schema.ts'
+import { systemClock, systemRandom } from './core/clock.ts'
+import { MillraceError } from './core/errors.ts'
+import type { ShardLog } from './delivery/shard-log.ts'
+import type { WriteLetters } from './delivery/task-settlement.ts'
+import { MetricRegistry } from './metrics/registry.ts'
+import { parseListenAddress } from './net/listen-address.ts'
+import type { OutputLog } from './plugin/output.ts'
+import type { Registry } from './plugin/registry.ts'
+import { DeadLetterLogs } from './server/dead-letter-logs.ts'
+import { DeliverySet } from './server/delivery-set.ts'
+import { type Addresses, IngestThreads } from './server/ingest-threads.ts'
+import { provideMetrics } from './server/metrics-sources.ts'
+import { ServerStatus } from './server/server-status.ts'
+import { Store } from './server/store.ts'
+import { nodeStorage } from './storage/storage.ts'
+import { watchDoorbell } from './threads/doorbell.ts'
+
+export interface StartOptions {
+  readonly config: MillraceConfig
+  readonly registry: Registry
+  /** URL of the list of built-in steps. */
+  readonly stepsModule: string
+  readonly version: string
+  readonly log: OutputLog
+  /** No listener: deliver what is stored. */
+  readonly isDrainOnly: boolean
+  /** The server cannot go on: a thread died. */
+  readonly onDeath: (error: Error) => void
+}
+
+/** Of the configuration in force; grows with every reload. */
+const GENERATION = 1
+/** How long ingest threads may take to finish what they read. */
+const INGEST_STOP_MS = 5000
+/** How often a drain looks whether it is done. */
+const DRAIN_LOOK_MS = 50
+/** How often limits of `drop_oldest` are looked at. */
+const TRIM_MS = 1000
+
+export class Server {
+  readonly addresses: Addresses
+  readonly adminUrl: string | null
+  readonly #parts: Parts
+  #stopping: Promise<boolean> | null = null
+
+  private constructor(parts: Parts, addresses: Addresses, adminUrl: string | null) {
+    this.#parts = parts
+    this.addresses = addresses
+    this.adminUrl = adminUrl
+  }
+
+  /** Starts everything; what was opened is closed again when something fails. */
+  static async start(options: StartOptions): Promise<Server> {
+    const parts = new Parts(options)
+    try {
+      parts.delivery.start()
+      const addresses = options.isDrainOnly ? {} : await parts.ingest.listen()
+      parts.status.setAddresses(addresses)
+      const adminUrl = await parts.admin.start()
+      return new Server(parts, addresses, adminUrl)
+    } catch (error) {
+      await parts.stop(0)
+      throw error
+    }
+  }
+
+  /**
+   * Not ready, no new connections, finish and answer what was read, deliver for at most `drainTimeoutMs`, write cursors.
+   * Settles with whether everything was delivered. A second call waits for the first.
+   */
+  stop(drainTimeoutMs: number): Promise<boolean> {
+    this.#stopping ??= this.#parts.stop(drainTimeoutMs)
+    return this.#stopping
+  }
+
+  /** Ends a drain at once; what is left stays stored. */
+  hurry(): void {
+    this.#parts.hurry()
+  }
+
+  /** Settles when everything is delivered or time is up; tells which. */
+  drain(timeoutMs: number): Promise<boolean> {
+    return this.#parts.drain(timeoutMs)
+  }
+}
+
+/** The stages, in the order of data. */
+class Parts {
+  readonly store: Store
+  readonly ingest: IngestThreads
+  readonly deadLetters: DeadLetterLogs
+  readonly delivery: DeliverySet
+  readonly status: ServerStatus
+  readonly admin: { start(): Promise<string | null>; stop(): Promise<void> }
+  readonly #watch = new AbortController()
+  readonly #hurry = new AbortController()
+  readonly #config: MillraceConfig
+  #cancelTrim = () => {}
+
+  constructor(options: StartOptions) {
+    const { config, log, registry, version } = options
+    this.#config = config
+    this.store = new Store({
+      config,
+      storage: nodeStorage,
+      clock: systemClock,
+      log,
+      version,
+      onRoom: (name) => this.ingest.room([name])
+    })
+    this.ingest = new IngestThreads({
+      config,
+      registry,
+      generation: GENERATION,
+      store: this.store.context.store,
+      shards: this.store.shardsByThread(config.threads.ingest),
+      log,
+      onSegment: (name, shardNumber, segment) => {
+        const opened = this.store
+          .shardsOf(name)
+          .find(({ spec }) => spec.shardNumber === shardNumber)
+        opened?.shardLog.addSegment(segment)
+        this.#refresh()
+      },
+      onDeath: options.onDeath
+    })
+    this.deadLetters = new DeadLetterLogs({
+      config,
+      context: this.store.context,
+      ingestLogs: this.store.shards.filter(({ spec }) => spec.log.startsWith('dlq/'))
+    })
+    this.delivery = new DeliverySet({
+      config,
+      registry,
+      generation: GENERATION,
+      stepsModule: options.stepsModule,
+      moduleBase: `${pathToFileURL(config.baseDir).href}/`,
+      uuid: Buffer.from(this.store.context.store.uuid).toString('hex'),
+      clock: systemClock,
+      random: systemRandom,
+      log,
+      shardsOf: (routeId) => this.store.shardsOf(`routes/${routeId}`),
+      lettersOf: (routeId, outputId, shardLog) => this.#lettersOf(routeId, outputId, shardLog)
+    })
+    const metrics = new MetricRegistry()
+    this.status = new ServerStatus({
+      config,
+      version,
+      clock: systemClock,
+      metrics,
+      shards: this.#routeShards(),
+      destinations: this.delivery.destinations,
+      deadLetters: this.deadLetters,
+      replay: (name, isDryRun) => this.deadLetters.replay(name, isDryRun)
+    })
+    provideMetrics(metrics, {
+      config,
+      version,
+      generation: GENERATION,
+      configHash: hash('sha256', JSON.stringify(config)).slice(0, 12),
+      store: this.store,
+      ingest: this.ingest,
+      delivery: this.delivery,
+      status: this.status
+    })
+    this.admin = adminOf(config, this.status)
+    for (const doorbell of this.ingest.doorbells) {
+      void watchDoorbell(doorbell, () => this.#refresh(), this.#watch.signal)
+    }
+    this.#scheduleTrim()
+  }
+
+  /** Front to back. */
+  async stop(drainTimeoutMs: number): Promise<boolean> {
+    this.status.setStopping()
+    await this.ingest.stop(INGEST_STOP_MS)
+    this.#refresh()
+    const isDrained = await this.drain(drainTimeoutMs)
+    this.#watch.abort()
+    this.#cancelTrim()
+    await this.delivery.stop()
+    await this.deadLetters.close()
+    await this.admin.stop()
+    await this.store.close()
+    return isDrained
+  }
+
+  hurry(): void {
+    this.#hurry.abort()
+  }
+
+  async drain(timeoutMs: number): Promise<boolean> {
+    const endMs = systemClock.monotonicMs() + timeoutMs
+    const { signal } = this.#hurry
+    while (!this.delivery.isDrained && systemClock.monotonicMs() < endMs && !signal.aborted) {
+      await systemClock.sleep(DRAIN_LOOK_MS, signal).catch(() => undefined)
+    }
+    return this.delivery.isDrained
+  }
+
+  #routeShards(): ShardLog[] {
+    return this.store.shards
+      .map(({ shardLog }) => shardLog)
+      .filter(({ log }) => log.startsWith('routes/'))
+  }
+
+  /** Once a second: `drop_oldest` makes room where a limit is passed. */
+  #scheduleTrim(): void {
+    this.#cancelTrim = systemClock.after(TRIM_MS, () => {
+      this.deadLetters.trim()
+      for (const route of this.#config.routes) {
+        if (route.overflow !== 'drop_oldest') continue
+        const shards = this.store.shardsOf(`routes/${route.id}`)
+        // Shards of a route share its limit evenly; one ingest thread has all of it.
+        for (const { shardLog } of shards) shardLog.dropOldestOver(route.bytesMax / shards.length)
+      }
+      this.#scheduleTrim()
+    })
+  }
+
+  /** Takes over what the ingest threads made visible and wakes the lanes. */
+  #refresh(): void {
+    for (const { shardLog } of this.store.shards) shardLog.refresh()
+    this.delivery.wake()
+  }
+
+  #lettersOf(routeId: string, outputId: string, shardLog: ShardLog): WriteLetters {
+    return this.deadLetters.writerOf(routeId, outputId, shardLog)
+  }
+}
+
+function adminOf(
+  config: MillraceConfig,
+  status: ServerStatus
+): { start(): Promise<string | null>; stop(): Promise<void> } {
+  const listen = config.admin.listen[0]
+  if (listen === undefined) return { start: async () => null, stop: async () => {} }
+  const address = parseListenAddress(listen)
+  if (address.kind === 'unix') {
+    throw new MillraceError('MR_LISTEN', 'admin listens on TCP only; write host:port')
+  }
+  return new AdminServer(status, {
+    host: address.host,
+    port: address.port,
+    token: config.admin.token,
+    hostNames: config.admin.hosts,
+    clock: systemClock
+  })
+}

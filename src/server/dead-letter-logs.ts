@@ -1,0 +1,252 @@
+// Step 10. Runs on: main.
+// Dead letters of outputs: one log per output, written and read here, durable before the record counts as finished. Also
+// the view on the dead letters that ingest threads write.
+
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { DeadLetterLogStatus, DeadLetterView, ReplayOutcome } from '../admin/status.ts'
+import type { MillraceConfig } from '../config/schema.ts'
+import { type DeadLetter, encodeLetter, type LetterMember } from '../delivery/dead-letter-record.ts'
+import type { ShardLog } from '../delivery/shard-log.ts'
+import type { LetterRequest, WriteLetters } from '../delivery/task-settlement.ts'
+import { segmentBytesFor } from '../storage/format.ts'
+import { readFrame } from '../storage/shard-reader.ts'
+import { ShardWriter } from '../storage/shard-writer.ts'
+import { splitEntries } from '../storage/stored-entries.ts'
+import { readLetterViews } from './letter-views.ts'
+import {
+  type OpenedShard,
+  openDeadLetterShard,
+  type StoreContext,
+  shardDirectoryName
+} from './open-shards.ts'
+
+/** Memory where letters are gathered, per output that ever refused something. */
+const SLAB_BYTES = 1024 * 1024
+/** Wait before a write that the disk refused is tried again. */
+const RETRY_MS = 1000
+/** Letters that are read and written before the event loop gets a turn. */
+const LETTERS_PER_TURN = 64
+
+interface LetterLog {
+  readonly opened: OpenedShard
+  writer: ShardWriter | null
+}
+
+export class DeadLetterLogs {
+  readonly #config: MillraceConfig
+  readonly #context: StoreContext
+  readonly #outputs = new Map<string, LetterLog>()
+  readonly #ingestLogs: readonly OpenedShard[]
+  readonly #abort = new AbortController()
+
+  constructor(options: {
+    config: MillraceConfig
+    context: StoreContext
+    /** Shards of `dlq/...` that ingest threads write. */
+    ingestLogs: readonly OpenedShard[]
+  }) {
+    this.#config = options.config
+    this.#context = options.context
+    this.#ingestLogs = options.ingestLogs
+    for (const output of Object.keys(options.config.outputs)) {
+      const opened = openDeadLetterShard(options.context, `dlq/out.${output}`, 0)
+      this.#outputs.set(output, { opened, writer: null })
+    }
+  }
+
+  /** Writer of the letters of one destination on one shard. Settles when they are durable; tries until they are. */
+  writerOf(routeId: string, outputId: string, shardLog: ShardLog): WriteLetters {
+    return async (requests) => {
+      const letterLog = this.#outputs.get(outputId)
+      if (letterLog === undefined || requests.length === 0) return
+      const readMembers = memberReader(shardLog)
+      for (let at = 0; at < requests.length; at += LETTERS_PER_TURN) {
+        const letters = requests.slice(at, at + LETTERS_PER_TURN).map((request) => ({
+          ...this.#letterOf(request, routeId, outputId, shardLog),
+          ...readMembers(request.offsets)
+        }))
+        await this.#write(letterLog, letters)
+        await nextTurn()
+      }
+    }
+  }
+
+  /** Every log that holds letters. */
+  status(): DeadLetterLogStatus[] {
+    return [...this.#shards()]
+      .map(([log, shards]) => ({
+        log,
+        records: shards.reduce(
+          (sum, { segments }) => sum + segments.endOffset - segments.oldestOffset,
+          0
+        ),
+        bytes: shards.reduce((sum, { heldBytes }) => sum + heldBytes, 0)
+      }))
+      .filter(({ records }) => records > 0)
+  }
+
+  /** The newest letters of a log, newest first. */
+  views(log: string, limit: number): DeadLetterView[] {
+    const shards = this.#shards().get(log) ?? []
+    return shards.flatMap(({ segments }) => readLetterViews(log, segments, limit)).slice(0, limit)
+  }
+
+  /** Sends the letters of an output again. */
+  async replay(_log: string, _isDryRun: boolean): Promise<ReplayOutcome> {
+    return { matched: 0, stored: 0, failed: 0 }
+  }
+
+  /** Makes room: oldest segments of logs over their quota. */
+  trim(): void {
+    for (const shards of this.#shards().values()) {
+      for (const shardLog of shards) shardLog.dropOldestOver(this.#config.queue.dlqBytesMax)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#abort.abort()
+    for (const { opened, writer } of this.#outputs.values()) {
+      await writer?.close()
+      await opened.shardLog.close()
+    }
+  }
+
+  #shards(): Map<string, ShardLog[]> {
+    const byLog = new Map<string, ShardLog[]>()
+    const all = [...this.#outputs.values()].map(({ opened }) => opened)
+    for (const { shardLog } of [...all, ...this.#ingestLogs]) {
+      const name = shardLog.log.slice('dlq/'.length)
+      byLog.set(name, [...(byLog.get(name) ?? []), shardLog])
+    }
+    return byLog
+  }
+
+  #letterOf(
+    request: LetterRequest,
+    routeId: string,
+    outputId: string,
+    shardLog: ShardLog
+  ): Omit<DeadLetter, 'tag' | 'source' | 'epoch' | 'members'> {
+    const nowMs = this.#context.clock.nowMs()
+    return {
+      shard: `${shardLog.log}/${shardDirectoryName(shardLog.shardNumber)}`,
+      logId: shardLog.logId,
+      route: routeId,
+      output: outputId,
+      target: request.target,
+      reason: request.reason,
+      step: request.step,
+      status: request.status,
+      text: request.text,
+      firstAttemptMs: nowMs,
+      lastAttemptMs: nowMs
+    }
+  }
+
+  async #write(letterLog: LetterLog, letters: readonly DeadLetter[]): Promise<void> {
+    letterLog.writer ??= this.#createWriter(letterLog.opened)
+    const { writer } = letterLog
+    for (const letter of letters) {
+      const seconds = Math.floor(letter.lastAttemptMs / 1000)
+      const group = {
+        tag: Buffer.from(letter.tag),
+        ingestId: null,
+        source: new Uint8Array(),
+        form: 1 as const,
+        entries: encodeLetter(letter),
+        recordCount: 1,
+        minTimeSeconds: seconds,
+        maxTimeSeconds: seconds
+      }
+      // A letter that cannot be stored keeps its record pending: nothing is finished before it.
+      while (!(await appendDurably(writer, group))) {
+        await this.#context.clock.sleep(RETRY_MS, this.#abort.signal)
+      }
+    }
+  }
+
+  #createWriter({ shardLog, spec }: OpenedShard): ShardWriter {
+    const { clock, hash, storage, store } = this.#context
+    return new ShardWriter({
+      storage,
+      clock,
+      hash,
+      store,
+      shard: spec,
+      slab: Buffer.alloc(SLAB_BYTES),
+      segmentBytes: segmentBytesFor(this.#config.queue.dlqBytesMax),
+      durability: 'sync',
+      observer: {
+        onSegment: (segment) => shardLog.addSegment(segment),
+        onVisible: (end) => shardLog.setVisible(end),
+        onState: () => undefined
+      }
+    })
+  }
+}
+
+type Appended = Parameters<ShardWriter['append']>[0]
+
+/** False: not stored. Letters of one turn share the sync of the group commit. */
+function appendDurably(writer: ShardWriter, group: Appended): Promise<boolean> {
+  return new Promise((resolve) => {
+    const isTaken = writer.append(group, {
+      onDurable: () => resolve(true),
+      onRejected: () => resolve(false)
+    })
+    if (isTaken) writer.commit()
+    else resolve(false)
+  })
+}
+
+interface ReadMembers {
+  readonly tag: string
+  readonly source: Uint8Array
+  readonly epoch: number
+  readonly members: readonly LetterMember[]
+}
+
+/** Reads entries by offset; a frame is read once while offsets stay within it. */
+function memberReader(shardLog: ShardLog): (offsets: readonly number[]) => ReadMembers {
+  let frame: ReturnType<typeof readFrame> = null
+  const splits = new Map<number, ReturnType<typeof splitEntries>>()
+  const find = (offset: number) => {
+    const isInside =
+      frame !== null &&
+      offset >= frame.header.firstOffset &&
+      offset < frame.header.firstOffset + frame.header.recordCount
+    if (!isInside) {
+      frame = readFrame(shardLog.segments, offset)
+      splits.clear()
+    }
+    const group = frame?.groups.find(
+      ({ firstOffset, recordCount }) => offset >= firstOffset && offset < firstOffset + recordCount
+    )
+    if (frame === null || group === undefined) return null
+    const entries = splits.get(group.firstOffset) ?? splitEntries(group)
+    splits.set(group.firstOffset, entries)
+    const entry = entries?.[offset - group.firstOffset]
+    return entry === undefined ? null : { frame, group, entry }
+  }
+  return (offsets) => {
+    let tag = ''
+    let source: Uint8Array = new Uint8Array()
+    let epoch = 0
+    const members: LetterMember[] = []
+    for (const offset of offsets) {
+      const found = find(offset)
+      if (found === null) continue
+      const { entry, frame: holder, group } = found
+      tag = group.tag.toString()
+      source = Uint8Array.from(group.source)
+      epoch = holder.epoch
+      members.push({
+        offset,
+        form: group.form === 2 ? 2 : 1,
+        appendTimeMs: holder.header.appendTimeMs,
+        bytes: Uint8Array.from(group.entries.subarray(entry.startByte, entry.endByte))
+      })
+    }
+    return { tag, source, epoch, members }
+  }
+}

@@ -1,0 +1,189 @@
+// Runs on: main.
+// Where each metric is read from at scrape time.
+
+import { statfsSync } from 'node:fs'
+import type { MillraceConfig } from '../config/schema.ts'
+import type { Destination } from '../delivery/destination.ts'
+import { INGEST_COUNTERS } from '../metrics/ingest-counters.ts'
+import type { MetricRegistry, Sample } from '../metrics/registry.ts'
+import { SHARD_STATES } from '../threads/shared.ts'
+import type { DeliverySet } from './delivery-set.ts'
+import type { IngestThreads } from './ingest-threads.ts'
+import { cursorStatuses, routeOf, type ServerStatus, shardLabel } from './server-status.ts'
+import type { Store } from './store.ts'
+
+export interface MetricsParts {
+  readonly config: MillraceConfig
+  readonly version: string
+  readonly store: Store
+  readonly ingest: IngestThreads
+  readonly delivery: DeliverySet
+  readonly status: ServerStatus
+  readonly generation: number
+  readonly configHash: string
+}
+
+export function provideMetrics(registry: MetricRegistry, parts: MetricsParts): void {
+  provideProcess(registry, parts)
+  provideShards(registry, parts)
+  provideCursors(registry, parts)
+  provideOutputs(registry, parts)
+  provideInputs(registry, parts)
+}
+
+function provideProcess(registry: MetricRegistry, parts: MetricsParts): void {
+  const { config, configHash, delivery, generation, ingest, store, version } = parts
+  const node = process.version
+  registry.provide('build_info', () => [{ labels: { version, node }, value: 1 }])
+  registry.provide('config_info', () => [
+    { labels: { hash: configHash, generation: String(generation) }, value: 1 }
+  ])
+  registry.provide('thread_utilization_ratio', () => [
+    ...ingest
+      .utilization()
+      .map((value, index) => ({ labels: { thread: `ingest-${index}` }, value })),
+    { labels: { thread: 'pool' }, value: delivery.pool.utilization }
+  ])
+  registry.provide('stage_seconds_total', async () => [
+    { labels: { stage: 'ingest' }, value: await ingest.cpuSeconds() },
+    ...poolStages(delivery.destinations),
+    { labels: { stage: 'main' }, value: mainCpuSeconds() }
+  ])
+  registry.provide('queue_startup_recovery_seconds', () => [
+    { labels: {}, value: store.recoverySeconds }
+  ])
+  registry.provide('queue_volume_free_bytes', () => {
+    const { bavail, bsize } = statfsSync(config.dataDir)
+    return [{ labels: {}, value: bavail * bsize }]
+  })
+  registry.provide('queue_volume_free_inodes', () => [
+    { labels: {}, value: statfsSync(config.dataDir).ffree }
+  ])
+}
+
+function mainCpuSeconds(): number {
+  const { user, system } = process.threadCpuUsage()
+  return (user + system) / 1e6
+}
+
+function poolStages(destinations: readonly Destination[]): Sample[] {
+  return (['read', 'run', 'finish'] as const).map((stage) => ({
+    labels: { stage },
+    value: destinations.reduce((sum, { stageMs }) => sum + stageMs[stage], 0) / 1000
+  }))
+}
+
+function provideShards(registry: MetricRegistry, { config, store }: MetricsParts): void {
+  const routes = store.shards.filter(({ spec }) => spec.log.startsWith('routes/'))
+  const each = (name: string, value: (opened: (typeof routes)[number]) => number) =>
+    registry.provide(name, () =>
+      routes.map((opened) => ({ labels: labelsOf(opened.spec), value: value(opened) }))
+    )
+  each('queue_appended_records_total', ({ shardLog }) => shardLog.endOffset)
+  each('queue_appended_bytes_total', ({ shardLog }) => shardLog.appendedBytes)
+  each('queue_segments', ({ shardLog }) => shardLog.segments.all.length)
+  each('queue_disk_bytes', ({ shardLog }) => shardLog.heldBytes)
+  each('queue_recovery_unacked_records_total', ({ unackedRecords }) => unackedRecords)
+  registry.provide('queue_state', () =>
+    routes.flatMap(({ shardLog, spec }) =>
+      SHARD_STATES.map((state) => ({
+        labels: { ...labelsOf(spec), state },
+        value: shardLog.state === state ? 1 : 0
+      }))
+    )
+  )
+  registry.provide('queue_durability_info', () =>
+    config.routes.map(({ durability, id }) => ({
+      labels: { route: id, policy: durability },
+      value: 1
+    }))
+  )
+}
+
+function labelsOf(spec: { log: string; shardNumber: number }): { route: string; shard: string } {
+  return { route: routeOf(spec.log), shard: shardLabel(spec.shardNumber) }
+}
+
+function provideCursors(registry: MetricRegistry, { delivery, status }: MetricsParts): void {
+  const { destinations } = delivery
+  type Cursor = ReturnType<typeof cursorStatuses>[number]
+  const labels = ({ destination, route, shard }: Cursor) => ({ route, shard, destination })
+  const each = (name: string, value: (cursor: Cursor) => number) =>
+    registry.provide(name, () =>
+      destinations.flatMap(cursorStatuses).map((cursor) => ({
+        labels: labels(cursor),
+        value: value(cursor)
+      }))
+    )
+  each('queue_delivered_records_total', ({ delivered }) => delivered)
+  each('queue_duplicate_suppressed_records_total', ({ duplicateSuppressed }) => duplicateSuppressed)
+  each('queue_dead_lettered_records_total', ({ deadLettered }) => deadLettered)
+  each('queue_pending_records', ({ pending }) => pending)
+  each('queue_oldest_pending_age_seconds', ({ oldestPendingMs }) =>
+    oldestPendingMs === null ? 0 : Math.max(0, Date.now() - oldestPendingMs) / 1000
+  )
+  const byReason = (name: string, reasons: (cursor: Cursor) => Readonly<Record<string, number>>) =>
+    registry.provide(name, () =>
+      destinations.flatMap(cursorStatuses).flatMap((cursor) =>
+        Object.entries(reasons(cursor)).map(([reason, value]) => ({
+          labels: { ...labels(cursor), reason },
+          value
+        }))
+      )
+    )
+  byReason('queue_dropped_records_total', ({ dropped }) => dropped)
+  byReason('queue_lost_records_total', ({ lost }) => lost)
+  registry.provide('queue_dlq_records', () =>
+    status.deadLetterLogs().map(({ log, records }) => ({ labels: { log }, value: records }))
+  )
+  registry.provide('queue_dlq_bytes', () =>
+    status.deadLetterLogs().map(({ bytes, log }) => ({ labels: { log }, value: bytes }))
+  )
+  registry.provide('step_records_total', () => destinations.flatMap(stepSamples))
+}
+
+/** Counters of steps come as `<metric>|<route>|<step>|<result>|<reason>`. */
+function stepSamples(destination: Destination): Sample[] {
+  return [...destination.counters].map(([key, value]) => {
+    const [, route = '', step = '', result = '', reason = ''] = key.split('|')
+    return { labels: { route, step, result, reason }, value }
+  })
+}
+
+function provideOutputs(registry: MetricRegistry, { delivery }: MetricsParts): void {
+  const outputs = [...delivery.outputs.values()]
+  const each = (name: string, value: (output: (typeof outputs)[number]) => Sample['value']) =>
+    registry.provide(name, () =>
+      outputs.map((output) => ({ labels: { destination: output.id }, value: value(output) }))
+    )
+  registry.provide('output_requests_total', () =>
+    outputs.flatMap(({ id, requests }) =>
+      Object.entries(requests).map(([code, value]) => ({
+        labels: { destination: id, code },
+        value
+      }))
+    )
+  )
+  each('output_request_seconds', ({ requestSeconds }) => requestSeconds.cells)
+  each('output_in_flight', ({ slots }) => slots.inUse)
+  each('output_sent_bytes_total', ({ sentBytes }) => sentBytes)
+  each('output_retries_total', ({ retryCount }) => retryCount)
+  each('output_throttled_total', ({ throttledCount }) => throttledCount)
+}
+
+function provideInputs(registry: MetricRegistry, { config, ingest }: MetricsParts): void {
+  const inputs = Object.keys(config.inputs)
+  const names = new Set(INGEST_COUNTERS.map(({ metric }) => metric))
+  for (const name of names) {
+    registry.provide(name, () =>
+      INGEST_COUNTERS.flatMap((counter, place) =>
+        counter.metric === name
+          ? [...inputs, ''].map((input, ordinal) => ({
+              labels: { input, ...counter.labels },
+              value: ingest.counter(ordinal, place)
+            }))
+          : []
+      )
+    )
+  }
+}

@@ -1,0 +1,194 @@
+// Steps 4 and 6, before them. Runs on: main.
+// Opens every shard below the data directory: cursors first (their high marks bound the offsets that may be given out),
+// then recovery, then the cursors of destinations that are new. No listener is open yet.
+
+import { join } from 'node:path'
+import type { DestinationConfig, Durability, RouteConfig } from '../config/schema.ts'
+import type { Clock } from '../core/clock.ts'
+import { logIdOf } from '../core/position.ts'
+import { ShardLog } from '../delivery/shard-log.ts'
+import type { OutputLog } from '../plugin/output.ts'
+import { Cursor, type CursorOptions } from '../storage/cursor.ts'
+import type { FrameHash } from '../storage/frame.ts'
+import { recoverShard } from '../storage/recovery.ts'
+import type { RecoveryResult } from '../storage/segments.ts'
+import { listShard } from '../storage/shard-directory.ts'
+import { ShardSegments } from '../storage/shard-segments.ts'
+import type { Storage } from '../storage/storage.ts'
+import type { ShardSpec } from '../threads/messages.ts'
+import { CONTROL_BLOCK_BYTES, WORD } from '../threads/shared.ts'
+
+export interface StoreContext {
+  readonly storage: Storage
+  readonly hash: FrameHash
+  readonly clock: Clock
+  readonly dataDir: string
+  readonly store: { readonly uuid: Uint8Array; readonly secret: Uint8Array }
+  readonly log: OutputLog
+  /** Space of a log was given back. */
+  readonly onRoom: (log: string) => void
+}
+
+export interface OpenedShard {
+  readonly spec: ShardSpec
+  readonly shardLog: ShardLog
+  readonly unackedRecords: number
+  /** Cursors by output, in the order of the route. */
+  readonly cursors: ReadonlyMap<string, Cursor>
+}
+
+export const shardDirectoryName = (shardNumber: number): string =>
+  `shard-${String(shardNumber).padStart(2, '0')}`
+
+/** Shard numbers of a log: those of the ingest threads, and those of threads that are gone. */
+export function shardNumbers(context: StoreContext, log: string, threadCount: number): number[] {
+  const numbers = new Set(Array.from({ length: threadCount }, (_, index) => index))
+  const directory = join(context.dataDir, log)
+  if (context.storage.stat(directory) !== null) {
+    for (const name of context.storage.readdir(directory)) {
+      const match = /^shard-(\d{2,})$/.exec(name)
+      if (match !== null) numbers.add(Number(match[1]))
+    }
+  }
+  return [...numbers].sort((one, other) => one - other)
+}
+
+/** Opens a shard of a route, with the cursors of its destinations. */
+export function openRouteShard(
+  context: StoreContext,
+  route: RouteConfig,
+  shardNumber: number
+): OpenedShard {
+  return openShard(context, `routes/${route.id}`, shardNumber, route.durability, route.to)
+}
+
+/** Opens a shard that nobody drains: dead letters of inputs, `unmatched`. */
+export function openDeadLetterShard(
+  context: StoreContext,
+  log: string,
+  shardNumber: number
+): OpenedShard {
+  return openShard(context, log, shardNumber, 'sync', [])
+}
+
+function openShard(
+  context: StoreContext,
+  log: string,
+  shardNumber: number,
+  durability: Durability,
+  destinations: readonly DestinationConfig[]
+): OpenedShard {
+  const { clock, hash, storage, store } = context
+  const path = `${log}/${shardDirectoryName(shardNumber)}`
+  const directory = join(context.dataDir, path)
+  const logId = logIdOf(store.uuid, path)
+  const cursorOptions = (outputId: string): CursorOptions => ({
+    storage,
+    hash,
+    storeSecret: store.secret,
+    logId,
+    outputId,
+    directory
+  })
+  const known = loadCursors(context, directory, destinations, cursorOptions)
+  const recovered = recoverShard({
+    storage,
+    hash,
+    nowMs: clock.nowMs(),
+    storeSecret: store.secret,
+    logId,
+    directory,
+    durability,
+    cursorHighOffset: Math.max(0, ...[...known.values()].map(({ highOffset }) => highOffset)),
+    holdingLowOffset: holdingLow(destinations, known)
+  })
+  for (const note of recovered.notes)
+    context.log.warn({ log, shard: shardNumber, note }, 'recovery')
+  const cursors = new Map<string, Cursor>()
+  for (const { output, startAt } of destinations) {
+    const start = startAt === 'oldest' ? oldestOffset(recovered) : recovered.start.nextOffset
+    cursors.set(output, known.get(output) ?? Cursor.create(cursorOptions(output), start))
+  }
+  const control = new SharedArrayBuffer(CONTROL_BLOCK_BYTES)
+  new BigInt64Array(control)[WORD.recoveredBytes] = BigInt(recovered.bytes)
+  const segments = new ShardSegments({
+    storage,
+    hash,
+    storeSecret: store.secret,
+    logId,
+    durability,
+    recovered
+  })
+  const shardLog = new ShardLog({
+    log,
+    shardNumber,
+    logId,
+    segments,
+    clock,
+    outputLog: context.log,
+    control,
+    onRoom: () => context.onRoom(log)
+  })
+  for (const { output, isRequired } of destinations) {
+    const cursor = cursors.get(output)
+    if (cursor !== undefined) shardLog.addHolder(cursor, isRequired)
+  }
+  return {
+    shardLog,
+    cursors,
+    unackedRecords: recovered.unackedRecords,
+    spec: {
+      log,
+      shardNumber,
+      directory,
+      logId,
+      control,
+      start: recovered.start,
+      recoveredIngestIds: recovered.ingestIds
+    }
+  }
+}
+
+function loadCursors(
+  context: StoreContext,
+  directory: string,
+  destinations: readonly DestinationConfig[],
+  optionsOf: (outputId: string) => CursorOptions
+): Map<string, Cursor> {
+  const { log, storage } = context
+  const known = new Map<string, Cursor>()
+  if (storage.stat(directory) === null) return known
+  const oldest = listShard(storage, directory).live[0]?.firstOffset ?? 0
+  for (const { output } of destinations) {
+    const loaded = Cursor.load(optionsOf(output), oldest)
+    if (loaded === null) continue
+    known.set(output, loaded.cursor)
+    if (loaded.wasReset) {
+      log.warn(
+        { destination: output, directory, event: 'queue.cursor_reset' },
+        'both slots of a cursor were unreadable: delivery begins again at the oldest stored record'
+      )
+    }
+  }
+  return known
+}
+
+/** A destination that is new holds from the oldest record on, so nothing is deleted before it has a cursor. */
+function holdingLow(
+  destinations: readonly DestinationConfig[],
+  known: ReadonlyMap<string, Cursor>
+): number | null {
+  const holding = destinations.filter(({ isRequired }) => isRequired)
+  if (holding.length === 0) return null
+  let low = Number.POSITIVE_INFINITY
+  for (const { output, startAt } of holding) {
+    const cursor = known.get(output)
+    if (cursor !== undefined) low = Math.min(low, cursor.durableLowOffset)
+    else if (startAt === 'oldest') return null
+  }
+  return low === Number.POSITIVE_INFINITY ? null : low
+}
+
+function oldestOffset(recovered: RecoveryResult): number {
+  return recovered.segments[0]?.firstOffset ?? recovered.start.nextOffset
+}
