@@ -27,7 +27,7 @@ COPY --from=build /src/node_modules node_modules
 COPY package.json ./
 COPY --from=build /src/dist dist
 COPY deploy/image/millrace.yaml /etc/millrace/millrace.yaml
-COPY --chmod=0755 deploy/image/millrace /usr/local/bin/millrace
+COPY deploy/image/millrace /usr/local/bin/millrace
 USER 65532:65532
 VOLUME /var/lib/millrace
 EXPOSE 24224 9880 9480
