@@ -31,7 +31,9 @@ export function renderInPool(half: RenderHalf, records: readonly PoolRecord[]): 
     const time = Buffer.alloc(8)
     time.writeUInt32BE(seconds, 0)
     time.writeUInt32BE(nanoseconds, 4)
-    groups.at(-1)?.entries.push(Buffer.from(encode([new ExtData(0, time), record])))
+    groups
+      .at(-1)
+      ?.entries.push(Buffer.from(encode([new ExtData(0, time), record], { useBigInt64: true })))
   }
   store.append(groups, RECORD_SECONDS * 1000)
   const { run, slot } = harness(store, {
