@@ -3,7 +3,7 @@
 // offsets the one with the higher epoch wins: the other was cut off by a failed sync or never got a record.
 
 import path from 'node:path'
-import { errorText, MillraceError } from '../core/errors.ts'
+import { errnoOf, errorText, MillraceError } from '../core/errors.ts'
 import { readTolerant } from './damage-read.ts'
 import { FORMAT_MAJOR, INCOMPATIBLE_KNOWN, SEGMENT_HEADER } from './format.ts'
 import type { FrameHash } from './frame.ts'
@@ -59,13 +59,29 @@ export function listShard(storage: Storage, directory: string): ShardListing {
   return { live, superseded, unknown }
 }
 
-/** Makes the directory and every missing parent, durable up to the first that was there. */
+/** Directories of ours above a shard: `park/<route>/<output>` in the data directory. */
+const OWN_LEVELS_MAX = 4
+
+/**
+ * Makes the directory and every missing parent, durable up to the first that was there. The levels that may be ours are
+ * synced in any case: a process that was killed may have made them and not got to the sync.
+ */
 export function makeDirectoryDurable(storage: Storage, directory: string): void {
   const firstMade = storage.mkdir(directory)
-  if (firstMade === undefined) return
-  const top = path.dirname(firstMade)
-  for (let at = directory; at !== top; at = path.dirname(at)) {
-    storage.dirsyncNow(path.dirname(at))
+  const top = firstMade === undefined ? directory : path.dirname(firstMade)
+  let isMade = firstMade !== undefined
+  let at = directory
+  for (let level = 0; isMade || level < OWN_LEVELS_MAX; level++) {
+    const parent = path.dirname(at)
+    if (parent === at) return
+    try {
+      storage.dirsyncNow(parent)
+    } catch (error) {
+      // A parent that was there before us may not be ours to open.
+      if (isMade || !['EACCES', 'EPERM'].includes(errnoOf(error))) throw error
+    }
+    at = parent
+    isMade = isMade && at !== top
   }
 }
 

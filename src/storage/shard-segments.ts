@@ -6,6 +6,7 @@ import { errnoOf } from '../core/errors.ts'
 import { invariant } from '../core/invariant.ts'
 import type { NewSegment, SegmentRef } from '../threads/messages.ts'
 import type { Durability } from './append.ts'
+import { readTolerant } from './damage-read.ts'
 import { SEGMENT_FOOTER, SEGMENT_HEADER } from './format.ts'
 import type { FrameHash } from './frame.ts'
 import { FrameSearch, type WalkedSegment } from './frame-search.ts'
@@ -199,9 +200,11 @@ export class ShardSegments {
   }
 
   #judgeUnknown(firstOffset: number, endOffset: number): Hole[] {
-    const ordinal = this.ordinalOf(firstOffset)
     const isSync = this.#options.durability === 'sync'
-    const durable = ordinal === null ? endOffset : this.#durableOffset(ordinal, isSync)
+    const ordinal = firstOffset < this.oldestOffset ? null : this.ordinalOf(firstOffset)
+    // Below the oldest segment whole files are gone: acked ones, unless the policy lets a power cut take them.
+    const unknown = isSync ? endOffset : firstOffset
+    const durable = ordinal === null ? unknown : this.#durableOffset(ordinal, isSync)
     return splitAt(firstOffset, endOffset, durable, 'corrupt', isSync ? 'unacked' : 'unsynced')
   }
 
@@ -230,7 +233,8 @@ export class ShardSegments {
   #watermark(segment: ReadableSegment): number {
     const walked = this.open(segment)
     if (walked === null) return 0
-    if (hasFooter(this.storage, this.hash, walked)) return segment.endOffset
+    const footerOffset = footerEndOffset(this.storage, this.hash, walked)
+    if (footerOffset > 0) return footerOffset
     const search = new FrameSearch(this.storage, this.hash)
     let durable = 0
     let byte: number = SEGMENT_HEADER.byteCount
@@ -276,11 +280,13 @@ export class ShardSegments {
   }
 }
 
-function hasFooter(storage: Storage, hash: FrameHash, segment: WalkedSegment): boolean {
+/** Offset after the last one that a footer vouches for; 0 without a footer. */
+function footerEndOffset(storage: Storage, hash: FrameHash, segment: WalkedSegment): number {
   const bytes = Buffer.alloc(SEGMENT_FOOTER.byteCount)
   const atByte = segment.endByte - bytes.length
-  if (atByte < SEGMENT_HEADER.byteCount) return false
-  storage.pread(segment.file, bytes, atByte)
+  if (atByte < SEGMENT_HEADER.byteCount) return 0
+  readTolerant(storage, segment.file, bytes, atByte)
   const footer = decodeSegmentFooter(bytes, 0, hash, segment.salt)
-  return footer !== null && footer.bytesBefore === atByte
+  const isWhole = footer !== null && footer.bytesBefore === atByte && footer.recordCount > 0
+  return isWhole ? footer.lastOffset + 1 : 0
 }

@@ -157,7 +157,7 @@ export class SimulatedStorage implements Storage {
     const errno = this.fail({ name: 'pread', path: name, number: atByte })
     if (errno !== null) throw systemError(errno, 'read', name)
     const count = Math.max(0, Math.min(into.length, node.byteCount - atByte))
-    node.bytes.copy(into, 0, atByte, atByte + count)
+    if (count > 0) node.bytes.copy(into, 0, atByte, atByte + count)
     return count
   }
 
@@ -489,10 +489,9 @@ export class SimulatedStorage implements Storage {
     const keepShare = random()
     for (const sector of node.dirty) {
       const from = sector * SECTOR_BYTES
-      const roll = random()
-      if (roll < keepShare) node.bytes.copy(bytes, from, from, from + SECTOR_BYTES)
-      // A sector that was durable is old or new; only one that never was may read as zeros.
-      else if (from >= node.durableBytes) bytes.fill(0, from, from + SECTOR_BYTES)
+      const end = Math.min(from + SECTOR_BYTES, node.byteCount)
+      // Else a sector that was durable stays as it was, and one that never was reads as zeros.
+      if (from < end && random() < keepShare) node.bytes.copy(bytes, from, from, end)
     }
     node.bytes = bytes.subarray(0, byteCount)
     node.byteCount = byteCount
