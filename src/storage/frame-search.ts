@@ -74,7 +74,7 @@ export class FrameSearch {
       atByte + FRAME_HEADER.byteCount <= this.#windowAtByte + this.#windowBytes
     if (isInside) return atByte - this.#windowAtByte
     const wantedBytes = this.#isSmall ? WINDOW_BYTES : FRAME_HEADER.byteCount
-    if (this.#window.length < wantedBytes) this.#window = Buffer.alloc(WINDOW_BYTES)
+    if (this.#window.length < wantedBytes) this.#window = Buffer.allocUnsafeSlow(WINDOW_BYTES)
     const readBytes = Math.min(wantedBytes, segment.endByte - atByte)
     const into = this.#window.subarray(0, readBytes)
     this.#windowBytes = readTolerant(this.#storage, segment.file, into, atByte)

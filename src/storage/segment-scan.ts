@@ -10,7 +10,8 @@ import {
   decodeGroups,
   type FrameHash,
   type FrameHeader,
-  type Group
+  type Group,
+  isPayloadKnown
 } from './frame.ts'
 import { type FoundFrame, FrameSearch, type WalkedSegment } from './frame-search.ts'
 import { decodeSegmentFooter } from './segment-file.ts'
@@ -176,7 +177,7 @@ function readTail(
 export class PayloadReader {
   readonly #storage: Storage
   readonly #segment: Pick<WalkedSegment, 'file' | 'salt'>
-  #buffer = Buffer.alloc(65_536)
+  #buffer = Buffer.alloc(0)
 
   constructor(storage: Storage, segment: Pick<WalkedSegment, 'file' | 'salt'>) {
     this.#storage = storage
@@ -187,6 +188,7 @@ export class PayloadReader {
   groups(found: FoundFrame, hash: FrameHash): Group[] | null {
     const payload = this.#read(found.startByte, found.header)
     if (payload.length !== found.header.storedBytes) return null
+    if (!isPayloadKnown(found.header)) return null
     if (hash([payload], this.#segment.salt) !== found.header.payloadHash) return null
     return decodeGroups(payload, found.header)
   }
@@ -194,7 +196,7 @@ export class PayloadReader {
   #read(startByte: number, header: Readonly<FrameHeader>): Buffer {
     const byteCount = Math.min(header.storedBytes, FRAME_PAYLOAD_BYTES_MAX)
     if (this.#buffer.length < byteCount) {
-      this.#buffer = Buffer.alloc(Math.min(FRAME_PAYLOAD_BYTES_MAX, byteCount * 2))
+      this.#buffer = Buffer.allocUnsafeSlow(Math.min(FRAME_PAYLOAD_BYTES_MAX, byteCount * 2))
     }
     const into = this.#buffer.subarray(0, byteCount)
     const readBytes = readTolerant(

@@ -1,11 +1,19 @@
 // Step 6. Runs on: main.
 // Walks the frame headers of one shard for one destination and says which offsets stand where, and which are gone.
-// Payloads are not read here: the pool checks them; `readFrame` does for dead letters and tools.
+// Payloads are not read here: the pool checks them; `readFrameAt` does for dead letters and tools.
 
-import { SEGMENT_HEADER } from './format.ts'
-import type { FrameHeader, Group } from './frame.ts'
+import type { FrameRef } from '../threads/messages.ts'
+import { readTolerant } from './damage-read.ts'
+import { FRAME_HEADER, frameBytesOf, SEGMENT_HEADER } from './format.ts'
+import {
+  decodeFrameHeader,
+  decodeGroups,
+  type FrameHeader,
+  type Group,
+  isPayloadIntact,
+  isPayloadKnown
+} from './frame.ts'
 import { type FoundFrame, FrameSearch, type WalkedSegment } from './frame-search.ts'
-import { PayloadReader } from './segment-scan.ts'
 import type { Hole, ReadFrame } from './segments.ts'
 import type { ReadableSegment, ShardSegments } from './shard-segments.ts'
 import { splitEntries } from './stored-entries.ts'
@@ -153,23 +161,29 @@ export interface StoredFrame {
   readonly groups: readonly Group[]
 }
 
-/** The frame that holds an offset, checked. Null: it cannot be read, is not visible, or was deleted. */
-export function readFrame(segments: ShardSegments, offset: number): StoredFrame | null {
-  const reader = new ShardReader(segments, offset)
-  const next = reader.next()
-  if (next?.kind !== 'frame' || next.frame.firstOffset > offset) return null
-  const segment = segments.at(next.frame.segment)
+/** A frame whose place is known, checked. Null: it does not verify, or its file is gone. */
+export function readFrameAt(segments: ShardSegments, frame: FrameRef): StoredFrame | null {
+  const segment = segments.at(frame.segment)
   const walked = segment === null ? null : segments.open(segment)
   if (segment === null || walked === null) return null
-  const { startByte, firstOffset } = next.frame
-  const found = new FrameSearch(segments.storage, segments.hash).find(
-    walked,
-    startByte,
-    firstOffset
-  )
-  if (found === null || found.startByte !== startByte) return null
-  const groups = new PayloadReader(segments.storage, walked).groups(found, segments.hash)
-  return groups === null ? null : { header: found.header, epoch: segment.epoch, groups }
+  if (frame.startByte + frame.byteCount > walked.endByte) return null
+  const bytes = Buffer.allocUnsafeSlow(frame.byteCount)
+  const { storage, hash } = segments
+  if (readTolerant(storage, walked.file, bytes, frame.startByte) < bytes.length) return null
+  const header = decodeFrameHeader(bytes, 0, hash, segment.salt, segment.epoch)
+  if (header === null || frameBytesOf(header.storedBytes) !== bytes.length) return null
+  const payloadEnd = FRAME_HEADER.byteCount + header.storedBytes
+  const payload = bytes.subarray(FRAME_HEADER.byteCount, payloadEnd)
+  const isIntact = isPayloadKnown(header) && isPayloadIntact(payload, header, hash, segment.salt)
+  const groups = isIntact ? decodeGroups(payload, header) : null
+  return groups === null ? null : { header, epoch: segment.epoch, groups }
+}
+
+/** The frame that holds an offset, checked. Null: it cannot be read, is not visible, or was deleted. Walks a segment. */
+export function readFrame(segments: ShardSegments, offset: number): StoredFrame | null {
+  const next = new ShardReader(segments, offset).next()
+  if (next?.kind !== 'frame' || next.frame.firstOffset > offset) return null
+  return readFrameAt(segments, next.frame)
 }
 
 export interface StoredRecord {
@@ -183,13 +197,12 @@ export interface StoredRecord {
   readonly bytes: Buffer
 }
 
-/** One record as it was received. Null: as `readFrame`. */
-export function readRecord(segments: ShardSegments, offset: number): StoredRecord | null {
-  const frame = readFrame(segments, offset)
-  const group = frame?.groups.find(
+/** One record as it was received. Null: the offset is not in the frame. */
+export function recordOf(frame: StoredFrame, offset: number): StoredRecord | null {
+  const group = frame.groups.find(
     ({ firstOffset, recordCount }) => offset >= firstOffset && offset < firstOffset + recordCount
   )
-  if (frame === null || group === undefined) return null
+  if (group === undefined) return null
   const entry = splitEntries(group)?.[offset - group.firstOffset]
   if (entry === undefined) return null
   return {

@@ -3,27 +3,28 @@
 // MILLRACE_L2_SEEDS=n runs n seeds instead of the few of every day; a failing seed is printed and repeats exactly.
 
 import t from 'tap'
-import type { Durability } from '../../src/storage/append.ts'
 import { type LifeReport, livesOf } from '../support/shard-lives.ts'
 
-const seedCount = Number(process.env['MILLRACE_L2_SEEDS'] ?? 40)
-const ALWAYS_FIRST: readonly number[] = []
+const seedCount = Number(process.env['MILLRACE_L2_SEEDS'] ?? 24)
+/** Seeds that failed once. */
+const REGRESSIONS: Readonly<Record<'sync' | 'interval' | 'os', readonly number[]>> = {
+  sync: [],
+  // A footer vouches for its own records, not for the gap behind them; offsets below the oldest file.
+  interval: [8, 22],
+  os: []
+}
 
-t.test(
-  'Q19 Q20 the power goes at every operation: nothing acked is lost, nothing twice',
-  async (t) => {
-    for (const durability of ['sync', 'interval', 'os'] satisfies Durability[]) {
-      let crashCount = 0
-      const seeds = [...ALWAYS_FIRST, ...Array.from({ length: seedCount }, (_, index) => index + 1)]
-      for (const seed of seeds) {
-        const report: LifeReport = await livesOf({ seed, durability })
-        crashCount += report.crashCount
-        if (report.findings.length > 0) {
-          t.fail(`seed ${seed}, ${durability}: ${report.findings.slice(0, 5).join('; ')}`)
-          return
-        }
-      }
-      t.ok(crashCount > seedCount * 5, `${durability}: ${crashCount} crashes survived`)
+for (const durability of ['sync', 'interval', 'os'] as const) {
+  const name = `Q19 Q20 ${durability}: the power goes at any operation, nothing held is lost or doubled`
+  t.test(name, { timeout: 600_000 }, async (t) => {
+    const fresh = Array.from({ length: seedCount }, (_, index) => index + 1)
+    let crashCount = 0
+    for (const seed of [...REGRESSIONS[durability], ...fresh]) {
+      const report = await livesOf({ seed, durability })
+      crashCount += report.crashCount
+      t.same(report.findings.slice(0, 5), [], `seed ${seed}`)
+      if (report.findings.length > 0) return
     }
-  }
-)
+    t.ok(crashCount >= seedCount * 12, `${crashCount} crashes survived`)
+  })
+}

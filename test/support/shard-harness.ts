@@ -16,7 +16,7 @@ import { Cursor, type CursorOptions } from '../../src/storage/cursor.ts'
 import type { FrameHash } from '../../src/storage/frame.ts'
 import { recoverShard } from '../../src/storage/recovery.ts'
 import type { RecoveryResult } from '../../src/storage/segments.ts'
-import { readFrame, ShardReader } from '../../src/storage/shard-reader.ts'
+import { readFrameAt, ShardReader } from '../../src/storage/shard-reader.ts'
 import { ShardSegments } from '../../src/storage/shard-segments.ts'
 import { ShardWriter } from '../../src/storage/shard-writer.ts'
 import type { Storage } from '../../src/storage/storage.ts'
@@ -144,7 +144,7 @@ export class ShardHarness {
       hash: this.#options.hash ?? hash,
       store: STORE,
       shard: { shardNumber: 0, directory, logId, start: this.recovered.start },
-      slab: Buffer.alloc(1024 * 1024),
+      slab: Buffer.allocUnsafeSlow(512 * 1024),
       segmentBytes: segmentBytes ?? 1024 * 1024,
       durability,
       ...(syncIntervalMs === undefined ? {} : { syncIntervalMs }),
@@ -199,7 +199,7 @@ export function readAll(
       continue
     }
     const { firstOffset, recordCount } = next.frame
-    const frame = readFrame(segments, firstOffset)
+    const frame = readFrameAt(segments, next.frame)
     if (frame === null) {
       for (const hole of segments.judge(firstOffset, firstOffset + recordCount)) {
         holes.push({
