@@ -3,7 +3,7 @@
 // MILLRACE_L2_SEEDS=n runs n seeds instead of the few of every day; a failing seed is printed and repeats exactly.
 
 import t from 'tap'
-import { type LifeReport, livesOf } from '../support/shard-lives.ts'
+import { livesOf } from '../support/shard-lives.ts'
 
 const seedCount = Number(process.env['MILLRACE_L2_SEEDS'] ?? 24)
 /** Seeds that failed once. */
