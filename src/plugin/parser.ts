@@ -1,6 +1,7 @@
 // Runs on: any.
 // From the options that every parser has to the parse operation.
 
+import { compileTimeFormat } from '../kernel/time-format.ts'
 import { parseFieldPath } from './field-path.ts'
 import type {
   FieldType,
@@ -31,9 +32,6 @@ export interface ParserDefaults {
   readonly types: Readonly<Record<string, FieldType>>
   readonly time: { readonly key: string; readonly format: string } | null
 }
-
-const TIME_NAMES = ['iso8601', 'epoch', 'epoch_ms'] as const
-const DIRECTIVES = 'YymdebBaAjHIpMSLNfzZsQTFDRQ%'
 
 export function parseOperation(
   config: ParserConfig,
@@ -91,14 +89,13 @@ function timeOf(
   return { key, format, isKept: config.keep_time ?? false }
 }
 
-/** Null: a format that can be read. */
+/** Null: a format that the kernel can read. */
 export function timeFormatFault(format: string): string | null {
-  if (TIME_NAMES.some((name) => name === format)) return null
-  for (const match of format.matchAll(/%([369]?)(.)?/gs)) {
-    const directive = match[2] ?? ''
-    const isKnown = match[1] === '' ? DIRECTIVES.includes(directive) : directive === 'N'
-    if (directive === '' || !isKnown) return `time_format has '${match[0]}', which is not known`
-  }
-  if (!format.includes('%')) return `time_format '${format}' reads nothing`
-  return null
+  const compiled = compileTimeFormat(format)
+  if (compiled.kind === 'unknown')
+    return `time_format has ${compiled.directive}, which is not known`
+  // Named formats and directives leave a byte above ASCII's printable range; plain text does not.
+  return compiled.bytes.some((byte) => byte >= 0x80)
+    ? null
+    : `time_format '${format}' reads nothing`
 }

@@ -10,6 +10,7 @@ import type { CompileStep, ScriptStep } from '../plugin/step.ts'
 import { type CompileEnvironment, compileSteps } from './compile.ts'
 import type { Destination } from './destination.ts'
 import { lowerPlan } from './lower.ts'
+import { boundPatternTime } from './regex-fallback.ts'
 import { createTaskRunner, type TaskKernel, type TaskRunner } from './run-task.ts'
 import { asScriptStep, type ScriptStage } from './scripts.ts'
 import type { SegmentReader } from './segment-files.ts'
@@ -50,6 +51,7 @@ export async function createPoolRunner(
   spec: PoolSpec,
   environment: PoolEnvironment
 ): Promise<TaskRunner> {
+  boundPatternTime()
   const destinations = new Map<string, Destination>()
   const compilers = await loadCompilers(spec, environment)
   for (const each of spec.destinations) {

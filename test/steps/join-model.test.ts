@@ -56,6 +56,8 @@ function worldOf(random: (below: number) => number): FrameStore {
       }
       entries.push(packEntry(part))
       if (random(12) === 0) entries.push(packEntry(part))
+      // A plain line in between ends the group, though its parts go on.
+      if (random(6) === 0) entries.push(packEntry(base))
     }
     if (open !== undefined && open.next++ === open.last) left.delete(stream)
     if (random(3) === 0) {

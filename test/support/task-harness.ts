@@ -11,10 +11,14 @@ import { compileSteps } from '../../src/steps/compile.ts'
 import type { Destination } from '../../src/steps/destination.ts'
 import { lowerPlan } from '../../src/steps/lower.ts'
 import { compileEnvironment } from '../../src/steps/pool-runner.ts'
+import { boundPatternTime } from '../../src/steps/regex-fallback.ts'
 import { createTaskRunner, type TaskKernel, type TaskRunner } from '../../src/steps/run-task.ts'
 import type { TaskRequest, TaskResult } from '../../src/threads/messages.ts'
-import type { FrameStore } from './frame-store.ts'
+import { FrameStore } from './frame-store.ts'
+import { type Plain, packEntry } from './msgpack-objects.ts'
 import { ObjectKernel, type PlanOfProgram } from './object-kernel.ts'
+
+boundPatternTime()
 
 export const CONSTANTS = { hostname: 'host-1', uuid: 'u-1', dataDir: '/data' }
 export const SLOT_BYTES = 4_000_000
@@ -121,4 +125,23 @@ export function harness(store: FrameStore, options: HarnessOptions = {}): Harnes
     documents: (result) => rowsOf(result).map(([, document]) => JSON.parse(document ?? '')),
     ids: (result) => rowsOf(result).map(([action]) => JSON.parse(action ?? '').create._id)
   }
+}
+
+export interface StepsOutcome {
+  /** What is left of the records, without the output's own time field. */
+  readonly documents: Record<string, unknown>[]
+  readonly result: TaskResult
+}
+
+/** Runs records through a list of steps. */
+export function runSteps(
+  steps: readonly unknown[],
+  records: readonly { [key: string]: Plain }[],
+  options: Omit<HarnessOptions, 'steps'> = {}
+): StepsOutcome {
+  const store = new FrameStore()
+  store.append([{ entries: records.map((record) => packEntry(record)) }], 1_700_000_000_000)
+  const one = harness(store, { ...options, steps, spec: { timeField: null, ...options.spec } })
+  const result = one.run()
+  return { documents: one.documents(result), result }
 }

@@ -23,7 +23,9 @@ export default function compileSet(config: SetConfig, context: StepContext): Ste
     }
     assignments.push({ key, value: assignedValue(name, value, context) })
   }
-  if (assignments.length === 0) context.fault([], 'set assigns nothing', 'write field: value')
+  if (Object.keys(config).every((name) => name === 'if_missing')) {
+    context.fault([], 'set assigns nothing', 'write field: value')
+  }
   return { kind: 'set', assignments, isOnlyMissing: config['if_missing'] === true }
 }
 
