@@ -266,7 +266,7 @@ t.test(
       store.append([{ entries: [part({ log, container: `c${index}` })] }], 1)
     }
     const { run, documents } = harness(store)
-    const result = run({ bodyBytesMax: 3_900_000 })
+    const result = run({ bodyBytesMax: 15_000_000 })
     t.equal(result.rowCount, 4)
     t.strictSame(
       documents(result).map((row) => row['container_id']),

@@ -1,8 +1,6 @@
 // Records through the real kernel, the task runner and a render half, to the batches that delivery would flush.
 
 import { ExtData, encode } from '@msgpack/msgpack'
-import { RenderKernel } from '../../src/kernel/render-kernel.ts'
-import { xxh64 } from '../../src/kernel/xxh64.ts'
 import type { Batch, RenderHalf } from '../../src/plugin/output.ts'
 import type { TaskResult } from '../../src/threads/messages.ts'
 import { FrameStore } from './frame-store.ts'
@@ -36,11 +34,7 @@ export function renderInPool(half: RenderHalf, records: readonly PoolRecord[]): 
       ?.entries.push(Buffer.from(encode([new ExtData(0, time), record], { useBigInt64: true })))
   }
   store.append(groups, RECORD_SECONDS * 1000)
-  const { run, slot } = harness(store, {
-    spec: half.spec,
-    renderHalf: half,
-    createKernel: (imports) => ({ face: new RenderKernel({ imports }), hash: xxh64 })
-  })
+  const { run, slot } = harness(store, { spec: half.spec, renderHalf: half })
   const result = run({
     slot: { startByte: 0, byteCount: SLOT_BYTES },
     bodyBytesMax: SLOT_BYTES / 2,

@@ -3,6 +3,7 @@
 import stepCompilers from '../../plugins/steps.ts'
 import { compileTemplate } from '../../src/core/template.ts'
 import type { RenderImports } from '../../src/kernel/render-face.ts'
+import { RenderKernel } from '../../src/kernel/render-kernel.ts'
 import { xxh64 } from '../../src/kernel/xxh64.ts'
 import { finishPerTarget, PLAIN } from '../../src/plugin/finish-bodies.ts'
 import type { RenderHalf, RenderSpec } from '../../src/plugin/output.ts'
@@ -16,12 +17,12 @@ import { createTaskRunner, type TaskKernel, type TaskRunner } from '../../src/st
 import type { TaskRequest, TaskResult } from '../../src/threads/messages.ts'
 import { FrameStore } from './frame-store.ts'
 import { type Plain, packEntry } from './msgpack-objects.ts'
-import { ObjectKernel, type PlanOfProgram } from './object-kernel.ts'
+import { ObjectKernel } from './object-kernel.ts'
 
 boundPatternTime()
 
 export const CONSTANTS = { hostname: 'host-1', uuid: 'u-1', dataDir: '/data' }
-export const SLOT_BYTES = 4_000_000
+export const SLOT_BYTES = 16_000_000
 
 export const SPEC: RenderSpec = {
   framing: 'ndjson',
@@ -39,10 +40,8 @@ export interface HarnessOptions {
   readonly spec?: Partial<RenderSpec>
   readonly renderHalf?: Partial<RenderHalf>
   readonly scripts?: readonly ScriptStep[]
-  readonly createKernel?: (
-    imports: RenderImports,
-    plans: Map<Uint8Array, PlanOfProgram>
-  ) => TaskKernel
+  /** The compiled kernel, or its object twin. */
+  readonly kernel?: 'compiled' | 'objects'
 }
 
 export interface Harness {
@@ -87,15 +86,17 @@ export function harness(store: FrameStore, options: HarnessOptions = {}): Harnes
   }
   const kernels: ObjectKernel[] = []
   const plans = new Map([[lowered.bytes, { plan, spec }]])
-  const createKernel =
-    options.createKernel ??
-    ((imports) => {
-      const face = new ObjectKernel(imports, plans)
-      kernels.push(face)
-      return { face, hash: xxh64 }
-    })
+  const createKernel = (imports: RenderImports): TaskKernel => {
+    if (options.kernel !== 'objects') {
+      const face = new RenderKernel({ imports })
+      return { face, hash: face.hash }
+    }
+    const face = new ObjectKernel(imports, plans)
+    kernels.push(face)
+    return { face, hash: xxh64 }
+  }
   const runner = createTaskRunner({
-    createKernel: (imports) => createKernel(imports, plans),
+    createKernel,
     destination: () => destination,
     files: store,
     cpuMs: () => 0,
