@@ -65,7 +65,6 @@ t.test('S12 the task ends at the record that finds no room and goes on there', a
   const first = run({ rowsMax: 4 })
   t.equal(first.resumeOffset, 14)
   t.equal(first.rowCount, 4)
-  const rows = documents(first)
   const rest = run({ fromOffset: first.resumeOffset })
   t.strictSame(
     documents(rest).map((document) => document['log']),
