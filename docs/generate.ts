@@ -191,7 +191,8 @@ function cliPage(): string {
     NOTE,
     '',
     'Exit codes: 0 done, 1 ran with a negative result, 64 usage, 69 a listener is not to be had, 74 the data directory is',
-    'unusable, 75 try again later (locked, or `--drain-only` ran out of time), 78 configuration invalid.',
+    'unusable, 75 try again later (locked, or `--drain-only` ran out of time), 78 configuration invalid. A name in capitals',
+    'is the variable of the environment that sets the option where the command line does not.',
     ''
   ]
   for (const command of program.commands) lines.push(...commandLines(command, 'millrace'))
@@ -208,14 +209,13 @@ function commandLines(command: Command, parent: string): string[] {
   const lines = [`## ${name}`, '', sentence(command.description()), '']
   lines.push('```', `${name} ${command.usage()}`.trim(), '```', '')
   const rows = command.options.map((option) => {
-    const variable = option.envVar === undefined ? '' : `\`${option.envVar}\``
     const value: unknown = option.defaultValue
     const isShown = value !== undefined && !Array.isArray(value)
     const shown = isShown ? `\`${String(value)}\`` : ''
-    return `| ${[`\`${option.flags}\``, shown, variable, sentence(option.description)].map(cell).join(' | ')} |`
+    return `| ${[`\`${option.flags}\``, shown, sentence(option.description)].map(cell).join(' | ')} |`
   })
   if (rows.length > 0) {
-    lines.push('| Option | Default | Variable | Meaning |', '|---|---|---|---|', ...rows, '')
+    lines.push('| Option | Default | Meaning |', '|---|---|---|', ...rows, '')
   }
   return lines
 }

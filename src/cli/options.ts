@@ -1,7 +1,8 @@
 // Runs on: main.
-// Options that several commands share. Each has a variable `MILLRACE_...` in the environment.
+// Options that several commands share, and options that a variable of the environment may set.
 
-import { type Command, InvalidArgumentError, Option } from 'commander'
+import { type Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import type { Environment } from '../config/load.ts'
 
 export interface ConfigOptions {
   /** `-c`, in order. */
@@ -24,17 +25,44 @@ export function withConfigOptions(command: Command): Command {
 
 const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value]
 
+/** An option that `variable` sets where the command line does not. */
+export class VariableOption extends Option {
+  readonly variable: string
+
+  constructor(flags: string, description: string, variable: string) {
+    super(flags, `${description} (${variable})`)
+    this.variable = variable
+  }
+}
+
+/** Takes variables for the options that the command line left open, by the same rules as words of the command line. */
+export function applyVariables(command: Command, environment: Environment): void {
+  for (const option of command.options) {
+    if (!(option instanceof VariableOption)) continue
+    const text = environment[option.variable]
+    const name = option.attributeName()
+    const source = command.getOptionValueSource(name)
+    if (text === undefined || text === '' || (source !== undefined && source !== 'default'))
+      continue
+    try {
+      const value: unknown = option.parseArg?.(text, undefined) ?? text
+      command.setOptionValueWithSource(name, value, 'env')
+    } catch (error) {
+      if (!(error instanceof CommanderError)) throw error
+      command.error(`error: ${option.variable}=${text} is invalid. ${error.message}`)
+    }
+  }
+}
+
 /** Adds the options that say where the running server answers. */
 export function withAdminOptions(command: Command): Command {
+  const address = 'address of the admin server: host:port or unix:///path'
+  const token = 'bearer token of the admin server'
   return command
     .addOption(
-      new Option('--admin <address>', 'address of the admin server: host:port or unix:///path')
-        .default('127.0.0.1:9480')
-        .env('MILLRACE_ADMIN')
+      new VariableOption('--admin <address>', address, 'MILLRACE_ADMIN').default('127.0.0.1:9480')
     )
-    .addOption(
-      new Option('--token <token>', 'bearer token of the admin server').env('MILLRACE_ADMIN_TOKEN')
-    )
+    .addOption(new VariableOption('--token <token>', token, 'MILLRACE_ADMIN_TOKEN'))
 }
 
 /** For options that take a whole number from 1. */

@@ -9,6 +9,7 @@ import { addConfig } from './config.ts'
 import { addDlq } from './dlq.ts'
 import { addHealthcheck } from './healthcheck.ts'
 import { type CliIo, Exit } from './io.ts'
+import { applyVariables } from './options.ts'
 import { addQueue } from './queue.ts'
 import { addRun, type RunServer } from './run.ts'
 import { addSchema } from './schema.ts'
@@ -43,6 +44,7 @@ export function createProgram(io: CliIo, runServer: RunServer): Command {
     .configureOutput({ writeOut: (text) => io.out(text), writeErr: (text) => io.error(text) })
     .showSuggestionAfterError()
     .helpCommand(false)
+    .hook('preAction', (_, command) => applyVariables(command, io.environment))
   addRun(program, io, runServer)
   addValidate(program, io)
   addConfig(program, io)

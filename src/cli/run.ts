@@ -3,10 +3,9 @@
 // no socket is opened and no queue is touched.
 
 import type { Command } from 'commander'
-import { Option } from 'commander'
 import type { MillraceConfig } from '../config/schema.ts'
 import { type CliIo, exitWith } from './io.ts'
-import { type ConfigOptions, withConfigOptions } from './options.ts'
+import { type ConfigOptions, VariableOption, withConfigOptions } from './options.ts'
 
 export interface RunOptions extends ConfigOptions {
   readonly drainOnly?: boolean
@@ -38,16 +37,18 @@ export function addRun(program: Command, io: CliIo, runServer: RunServer): void 
     )
     .option('--dry-run', 'check the configuration and exit')
     .addOption(
-      new Option('--log-level <level>', 'least level that is logged')
+      new VariableOption('--log-level <level>', 'least level that is logged', 'MILLRACE_LOG_LEVEL')
         .choices(['debug', 'info', 'warn', 'error'])
         .default('info')
-        .env('MILLRACE_LOG_LEVEL')
     )
     .addOption(
-      new Option('--log-format <format>', 'format of the log: json, or pretty for people')
+      new VariableOption(
+        '--log-format <format>',
+        'format of the log: json, or pretty for people',
+        'MILLRACE_LOG_FORMAT'
+      )
         .choices(['json', 'pretty'])
         .default('json')
-        .env('MILLRACE_LOG_FORMAT')
     )
     .action((files: string[], options: RunOptions) => run(files, options, io, runServer))
 }
