@@ -1,12 +1,12 @@
 // Runs on: ingest.
 // JSON text to MessagePack in the kernel: strict RFC 8259 and UTF-8, no JavaScript object per record. Integers of 64 bits
-// stay exact, other numbers become float64, a number that neither holds becomes its text. Keys that come twice are
+// stay exact, other numbers become float64, a number that neither can hold becomes its text. Keys that come twice are
 // both kept; the last wins where records are read. Texts and results lie in blocks of the kernel's memory.
 
 import { invariant } from '../core/invariant.ts'
 import { RECORD_NESTING_MAX } from '../core/limits.ts'
 import { BlockAllocator } from './blocks.ts'
-import { type Kernel, TAIL_BYTES } from './instance.ts'
+import { type Kernel, type KernelImports, TAIL_BYTES } from './instance.ts'
 
 export type JsonErrorReason =
   | 'cut_short'
@@ -66,6 +66,23 @@ export interface JsonExports {
   jsonSplitState(): number
 }
 
+/** What the reader of numbers asks of the host: exact conversion of many digits, rare in logs. */
+export function jsonImports(memory: () => Buffer): KernelImports {
+  const text = (start: number, byteCount: number) => {
+    return memory().toString('latin1', start, start + byteCount)
+  }
+  return {
+    jsonNumber: (start = 0, byteCount = 0) => Number(text(start, byteCount)),
+    jsonInteger: (start = 0, byteCount = 0) => {
+      const digits = text(start, byteCount)
+      const value = Number(digits)
+      if (!Number.isFinite(value)) return Number.NaN
+      // What a float64 printed as, and what it equals, it can hold.
+      return String(value) === digits || BigInt(value) === BigInt(digits) ? value : Number.NaN
+    }
+  }
+}
+
 /** Blocks of kernel memory, lent and given back by their start. */
 export interface BlockLender {
   borrow(byteCount: number): Buffer | null
@@ -104,7 +121,8 @@ export class JsonConverter {
 
   /**
    * Objects, arrays of objects, or any sequence of these, to entries [time, map] of form 1. The text lies anywhere.
-   * Null when the blocks are used up.
+   * Null when the blocks are used up. scanBody over the result gives its spans and the bounds of its times, and leaves
+   * out what is over the limit of a record.
    */
   toEntries(text: Buffer, options: JsonEntryOptions): JsonResult | null {
     const { memory, exports } = this.#kernel

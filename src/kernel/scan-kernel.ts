@@ -17,7 +17,7 @@ import { BlockAllocator } from './blocks.ts'
 import { firstBytesOf } from './first-bytes.ts'
 import { createFrameHash, type FrameHash, type HashExports } from './frame-hash.ts'
 import { instantiateKernel, type Kernel } from './instance.ts'
-import { JsonConverter, type JsonExports } from './json-converter.ts'
+import { JsonConverter, type JsonExports, jsonImports } from './json-converter.ts'
 import { ROW_BYTES, type ScanTables, ScanUnit } from './scan-unit.ts'
 
 /**
@@ -115,11 +115,7 @@ export class ScanKernel {
     const memoryBytes = options.memoryBytes ?? MEMORY_BYTES
     const kernel: Kernel<ScanExports> = instantiateKernel<ScanExports>({
       memoryBytes,
-      imports: {
-        jsonNumber: (start: number, byteCount: number): number => {
-          return Number(kernel.memory.toString('latin1', start, start + byteCount))
-        }
-      }
+      imports: jsonImports(() => kernel.memory)
     })
     this.#kernel = kernel
     const tables = reserveTables(this.#kernel)

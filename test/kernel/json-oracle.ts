@@ -47,7 +47,9 @@ export function noteNumber(text: string): string {
   if (/^-?\d+$/.test(text) && text !== '-0') {
     const integer = BigInt(text)
     if (integer >= -(2n ** 63n) && integer < 2n ** 64n) return `i${integer}`
-    return JSON.stringify(text)
+    const value = Number(text)
+    const isHeld = String(value) === text || (Number.isFinite(value) && BigInt(value) === integer)
+    return isHeld ? noteFloat(value) : JSON.stringify(text)
   }
   const value = Number(text)
   const isLost = !Number.isFinite(value) || (value === 0 && /[1-9]/.test(text.replace(/e.*/i, '')))

@@ -8,6 +8,10 @@ import { hasRoom, putFloat, putNegative, putText, putUnsigned } from './json-wri
 @external('env', 'jsonNumber')
 declare function jsonNumber(start: usize, byteCount: usize): f64
 
+/** The same of an integer, NaN when float64 neither equals it nor prints as it. */
+@external('env', 'jsonInteger')
+declare function jsonInteger(start: usize, byteCount: usize): f64
+
 const MANTISSA_DIGITS_MAX: u32 = 19
 /** Up to here a float64 holds every integer and every power of ten exactly, so that one operation rounds right. */
 const EXACT_INTEGER: u64 = 9007199254740992
@@ -102,19 +106,17 @@ export function readNumber(p: usize, end: usize): usize {
   p = parse(p, end)
   if (p == 0) return 0
   if (!hasRoom(p - start + 9)) return jsonFail(JSON_NO_ROOM, start)
-  if (isInteger && (mantissa || !isNegative)) {
-    if (!putInteger(start, p)) putText(start, p - start)
-    return p
-  }
-  const value = floatOf(start, p)
+  const isWhole = isInteger && (mantissa || !isNegative)
+  if (isWhole && putInteger(p)) return p
+  const value = isWhole ? jsonInteger(start, p - start) : floatOf(start, p)
   const isLost = value - value != 0 || (value == 0 && mantissa != 0)
   if (isLost) putText(start, p - start)
   else putFloat(value)
   return p
 }
 
-/** False when the integer has more than 64 bits. */
-function putInteger(start: usize, behind: usize): bool {
+/** False when the integer that ends before `behind` has more than 64 bits. */
+function putInteger(behind: usize): bool {
   let magnitude = mantissa
   if (digits > MANTISSA_DIGITS_MAX) {
     if (digits > MANTISSA_DIGITS_MAX + 1) return false
