@@ -148,7 +148,9 @@ export class Lane {
 
   async #turn(): Promise<void> {
     if (this.#again.length > 0) return await this.#renderAgain()
-    this.#take()
+    // Read before the visible end: every line with an earlier stamp is then below that end (joins close groups by it).
+    const { watermarkMs } = this.#options.source
+    const isDrained = this.#take()
     this.#passFinished()
     const waitMs = this.#waitMs()
     if (waitMs > 0) return await this.#sleep(waitMs)
@@ -157,14 +159,15 @@ export class Lane {
     let isGiven = false
     try {
       const cut = this.#window.cut(this.#inputBytesMax())
-      const isAll = cut.byteCount === this.#window.byteCount
+      const isAtEnd = isDrained && cut.byteCount === this.#window.byteCount
       const task = this.#task(
         slot,
         cut.frames,
         cut.segments,
         this.#nextOffset,
         cut.endOffset,
-        isAll
+        isAtEnd,
+        watermarkMs
       )
       const result = await this.#options.pool.run(task)
       this.#learn(cut.byteCount, cut.endOffset, task.fromOffset, result)
@@ -175,13 +178,13 @@ export class Lane {
     }
   }
 
-  /** Fills the window from the reader; holes are finished at once. */
-  #take(): void {
+  /** Fills the window from the reader; holes are finished at once. True: nothing more is visible. */
+  #take(): boolean {
     const { cursor, source } = this.#options
     while (this.#window.byteCount < this.#inputBytesMax()) {
-      if (cursor.rangeCount > CURSOR_RANGES_MAX - RANGES_RESERVE) return
+      if (cursor.rangeCount > CURSOR_RANGES_MAX - RANGES_RESERVE) return false
       const taken = source.next()
-      if (taken === null) return
+      if (taken === null) return true
       if (taken.kind === 'hole') {
         cursor.finish(taken.firstOffset, taken.endOffset, { kind: 'lost', reason: taken.reason })
         this.#options.onProgress()
@@ -195,6 +198,7 @@ export class Lane {
       }
       this.#window.push(taken.frame)
     }
+    return false
   }
 
   /** Frames whose records were finished by somebody else (dropped to make room) are taken out: their file is gone. */
@@ -250,7 +254,8 @@ export class Lane {
     segments: readonly SegmentRef[],
     fromOffset: number,
     endOffset: number,
-    isAtEnd: boolean
+    isAtEnd: boolean,
+    watermarkMs: number
   ): TaskRequest {
     const { cursor, destination, generation, sizes, source } = this.#options
     return {
@@ -266,7 +271,7 @@ export class Lane {
       bodyBytesMax: sizes.bodyBytesMax,
       rowsMax: Math.floor(sizes.bodyBytesMax / ROW_BYTES_MIN),
       carry: this.#carry,
-      watermarkMs: source.watermarkMs,
+      watermarkMs,
       isAtEnd
     }
   }
@@ -372,7 +377,9 @@ export class Lane {
     const first = half[0]
     if (slot === null || first === undefined) return
     const endOffset = (half.at(-1) ?? first) + 1
-    const request = this.#task(slot, job.frames, job.segments, first, endOffset, false)
+    // The end of time closes what the task joins: no later one takes its open groups.
+    const endMs = Number.MAX_SAFE_INTEGER
+    const request = this.#task(slot, job.frames, job.segments, first, endOffset, true, endMs)
     const task = { ...request, carry: null, finished: gaps(half, job.frames) }
     try {
       const result = await this.#options.pool.run(task)
