@@ -65,6 +65,11 @@ export function useSlot(slot: usize): void {
   dictTexts = dictSlots + SLOT_BYTES
 }
 
+/** Forgets what the slot's program before has counted and decided. */
+export function clearSlot(): void {
+  memory.fill(counters, 0, COUNTER_BYTES + DECISION_BYTES)
+}
+
 export function renderAreas(
   arenaStart: usize,
   arenaBytes: usize,

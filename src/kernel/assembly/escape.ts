@@ -104,9 +104,10 @@ function escapeOne<T>(o: usize, s: usize, end: usize): usize {
   return s + 1
 }
 
-/** Text that is not ASCII: pairs of three-byte characters at once, the rest one by one. */
+/** A control character, or a run of text that is not ASCII: pairs of three-byte characters at once, the rest one by one. */
 @inline
 function escapeRun<T>(o: usize, s: usize, end: usize): usize {
+  if (load<u8>(s) < 0x80) return escapeOne<T>(o, s, end)
   do {
     while (s + 8 <= end) {
       const w = load<u64>(s)
@@ -119,7 +120,7 @@ function escapeRun<T>(o: usize, s: usize, end: usize): usize {
       s += 6
       o += 6
     }
-    if (s >= end) break
+    if (s >= end || load<u8>(s) < 0x80) break
     s = escapeOne<T>(o, s, end)
     o = written
   } while (s < end && load<u8>(s) >= 0x80)

@@ -1,6 +1,6 @@
 // What the render face calls: areas, programs, tasks.
 
-import { renderAreas, programCounters, programSlotBytes, setOutputEnd, useSlot } from './areas'
+import { clearSlot, renderAreas, programCounters, programSlotBytes, setOutputEnd, useSlot } from './areas'
 import {
   clearDictionary,
   dictionaryState,
@@ -65,7 +65,7 @@ export function initRender(seed: u64): void {
 export function loadSlot(slot: usize): void {
   useSlot(slot)
   clearDictionary(load<u32>(slot, 56) != 0)
-  memory.fill(programCounters(slot), 0, 65536)
+  clearSlot()
 }
 
 export { useSlot }
