@@ -175,7 +175,7 @@ const remove = fc.array(key, { maxLength: 3 }).map(
   (keys): TwinStep => ({
     name: `remove ${keys.join()}`,
     write: (writer) => writer.remove(keys.map((name) => writer.key(name))),
-    apply: (record) => changed(record, (fields) => keys.forEach((name) => fields.delete(name)))
+    apply: (record) => new Map([...record].filter(([name]) => !keys.includes(name)))
   })
 )
 
