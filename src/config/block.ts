@@ -70,7 +70,7 @@ export class BlockChecker {
   }
 
   #explainAll(errors: readonly ErrorObject[], path: ConfigPath, report: Report): void {
-    for (const error of errors) {
+    for (const error of withoutBranches(errors)) {
       const explained = explain(error)
       if (explained === null) continue
       const at = [...path, ...pointerKeys(error.instancePath)]
@@ -78,6 +78,36 @@ export class BlockChecker {
       report(explained.code, at, explained.message, explained.hint)
     }
   }
+}
+
+/**
+ * Where one of several forms is allowed, the checker reports the faults of every form. Only the form that was probably
+ * meant is worth showing: the one that looked deeper into the value than at its type. Else: that none fits.
+ */
+function withoutBranches(errors: readonly ErrorObject[]): ErrorObject[] {
+  let kept = [...errors]
+  const choices = errors.filter(({ keyword }) => CHOICES.has(keyword))
+  for (const choice of choices.toSorted((a, b) => a.schemaPath.length - b.schemaPath.length)) {
+    if (!kept.includes(choice)) continue
+    const branches = kept.filter((each) => isBelow(each, choice))
+    const deeper = branches.filter(
+      (each) =>
+        each.instancePath !== choice.instancePath ||
+        (each.keyword !== 'type' && !CHOICES.has(each.keyword))
+    )
+    const dropped = new Set(deeper.length > 0 ? [choice, ...branches] : branches)
+    kept = kept.filter((each) => !dropped.has(each) || deeper.includes(each))
+  }
+  return kept
+}
+
+const CHOICES: ReadonlySet<string> = new Set(['anyOf', 'oneOf'])
+
+/** Values under one schema share its path, so both paths have to lie below. */
+function isBelow(error: ErrorObject, choice: ErrorObject): boolean {
+  const { instancePath: place } = error
+  const isThere = place === choice.instancePath || place.startsWith(`${choice.instancePath}/`)
+  return isThere && error.schemaPath.startsWith(`${choice.schemaPath}/`)
 }
 
 /** What a path has below another one; '' when it does not lie there. */

@@ -38,6 +38,9 @@ export function explain(error: ErrorObject): Explained | null {
     case 'propertyNames':
     case 'if':
       return null
+    case 'anyOf':
+    case 'oneOf':
+      return invalid(`is ${kindOf(error.data)}, which is none of the forms that are allowed here`)
     case 'minLength':
       return invalid('is empty')
     case 'minItems':
