@@ -35,12 +35,11 @@ export function bulkAnswer(itemCount: number, isFiltered: boolean): Buffer {
   return (isFiltered ? short : long).of(itemCount)
 }
 
-/** Line ends are first looked for where the previous record had them: lines of the load are often equally long. */
+/** Action lines of one index are equally long, so their end is first looked for where the previous one had it. */
 export function countBulk(seen: Seen, body: Buffer): number {
   let items = 0
   let at = 0
   let actionLength = 0
-  let documentLength = 0
   let markOffset = 0
   while (at < body.length) {
     let end = at + actionLength
@@ -51,10 +50,8 @@ export function countBulk(seen: Seen, body: Buffer): number {
     const after = countMark(seen, body, start, body.length, start + markOffset)
     if (after < 0) throw new Error(`bulk body: no seq= in item ${items}`)
     markOffset = after - start - 14
-    end = start + documentLength
-    if (end < after || body[end] !== NEWLINE) end = body.indexOf(NEWLINE, after)
+    end = body.indexOf(NEWLINE, after)
     if (end < 0) throw new Error('bulk body: document without newline')
-    documentLength = end - start
     at = end + 1
     items++
   }
