@@ -87,7 +87,10 @@ export class Sender {
   }
 
   private send(slot: Slot, firstSeq: number): void {
-    const chunkId = `${process.pid}-${this.index}-${this.chunkNumber++}`.padEnd(CHUNK_ID_LENGTH, '=')
+    const chunkId = `${process.pid}-${this.index}-${this.chunkNumber++}`.padEnd(
+      CHUNK_ID_LENGTH,
+      '='
+    )
     stamp(slot.chunk, firstSeq, chunkId, performance.timeOrigin + performance.now())
     slot.isTaken = this.options.ack
     slot.isWritten = false

@@ -76,8 +76,6 @@ outputs:
     endpoints: ["http://127.0.0.1:${ports.search}"]
     index: crash
     flush_interval: 100ms
-    retry_base: 20ms
-    retry_cap: 200ms
 `
 }
 

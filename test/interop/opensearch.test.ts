@@ -46,8 +46,6 @@ outputs:
     index: "${prefix}-\${time:%Y.%m.%d}"
     include_tag_key: true
     flush_interval: 200ms
-    retry_base: 100ms
-    retry_cap: 1s
 `
   return { folder, config, adminPort, forwardPort }
 }
