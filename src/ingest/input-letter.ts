@@ -2,14 +2,12 @@
 // Dead letters of inputs: bytes that no step can read, as entries of the log `dlq/in.<input>`. What is larger than a frame
 // may hold is cut into numbered parts, which are stored whole or not at all like any message.
 
-import { ExtData, encode } from '@msgpack/msgpack'
+import { EventTime, encodeValue } from '../codec/msgpack-value.ts'
 import { MESSAGE_IN_ONE_FRAME_BYTES_MAX } from '../core/limits.ts'
 import type { AppendSource, RefusedBytes, Run } from '../plugin/input.ts'
 
 /** Room for the other fields of a part within one frame. */
 const PART_BYTES_MAX = MESSAGE_IN_ONE_FRAME_BYTES_MAX - 64 * 1024
-/** MessagePack extension type of an EventTime. */
-const EVENT_TIME = 0
 
 /** `[EventTime, {reason, input, peer, byte_count, part, part_count, bytes}]` per part, under the tag of the message. */
 export function encodeInputLetter(
@@ -20,14 +18,12 @@ export function encodeInputLetter(
   const byteCount = letter.bytes.length
   const partCount = Math.max(1, Math.ceil(byteCount / PART_BYTES_MAX))
   const seconds = Math.floor(nowMs / 1000)
-  const time = Buffer.alloc(8)
-  time.writeUInt32BE(seconds, 0)
-  time.writeUInt32BE((nowMs % 1000) * 1e6, 4)
+  const time = new EventTime(seconds, (nowMs % 1000) * 1e6)
   return Array.from({ length: partCount }, (_, part) => ({
     tag: letter.tag,
     form: 1,
-    entries: encode([
-      new ExtData(EVENT_TIME, time),
+    entries: encodeValue([
+      time,
       {
         reason: letter.reason,
         input: source.inputId,

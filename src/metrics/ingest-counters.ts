@@ -21,7 +21,7 @@ const REJECTED =
 const MISMATCH = 'Connections that spoke another protocol, by protocol.'
 const NONLOG = 'Messages of other signals than logs, acknowledged and not stored.'
 const PAUSED = 'Times a connection stopped being read, by reason.'
-const REQUESTS = 'Requests by status code.'
+const REQUESTS = 'Requests by status code; 200 stands for all 2xx.'
 
 export const INGEST_COUNTERS = [
   gauge('connections', 'input_connections', 'Open connections.'),
@@ -111,7 +111,15 @@ export const INGEST_COUNTERS = [
     'forward_heartbeats_total',
     'Connections that ended without a byte, and heartbeat datagrams.'
   ),
-  labelled('http_requests_total', 'code', REQUESTS, ['200', '400', '405', '413', '415', '503'])
+  labelled('http_requests_total', 'code', REQUESTS, [
+    '200',
+    '400',
+    '403',
+    '405',
+    '413',
+    '415',
+    '503'
+  ])
 ].flat() satisfies readonly IngestCounter[]
 
 const PLACES: ReadonlyMap<string, number> = new Map(

@@ -14,6 +14,7 @@ import {
   type Run,
   resendKey
 } from '../../../src/plugin/input.ts'
+import { entryRuns, refusedBytes } from '../../../src/plugin/unit-runs.ts'
 import { type Ack, type AckLine, ackBytes } from './ack-line.ts'
 
 export type StoreContext = Pick<InputContext<unknown>, 'appender' | 'counters' | 'resends'>
@@ -201,42 +202,6 @@ function unitParts(
     parts.push({ kind: 'refuse', letter: { reason: reason ?? '', tag, bytes: refused } })
   }
   return parts
-}
-
-/** What lies between the valid entries, or the whole message when it is none. */
-function refusedBytes(unit: ScanUnit, bytes: Buffer): Buffer {
-  if (unit.kind !== 'entries') return bytes.subarray(unit.startByte, unit.endByte)
-  const gaps: Buffer[] = []
-  let start = unit.bodyStartByte
-  for (let span = 0; span < unit.spanCount; span++) {
-    gaps.push(bytes.subarray(start, unit.spanStartByte(span)))
-    start = unit.spanEndByte(span)
-  }
-  gaps.push(bytes.subarray(start, unit.bodyEndByte))
-  return Buffer.concat(gaps)
-}
-
-function entryRuns(unit: ScanUnit, bytes: Buffer, tag: Buffer, ingestId: Buffer | null): Run[] {
-  const runs: Run[] = []
-  for (let span = 0; span < unit.spanCount; span++) {
-    const entries = bytes.subarray(unit.spanStartByte(span), unit.spanEndByte(span))
-    const markerStart = unit.spanMarkerStartByte(span)
-    const markerEnd = unit.spanMarkerEndByte(span)
-    runs.push({
-      tag,
-      form: 1,
-      entries:
-        markerStart === markerEnd
-          ? entries
-          : Buffer.concat([bytes.subarray(markerStart, markerEnd), entries]),
-      recordCount: unit.spanRecordCount(span),
-      ingestId,
-      hasIngestIds: ingestId !== null,
-      minTimeSeconds: unit.minSeconds,
-      maxTimeSeconds: unit.maxSeconds
-    })
-  }
-  return runs
 }
 
 function messageRun(
