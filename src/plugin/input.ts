@@ -70,7 +70,7 @@ export interface RefusedBytes {
 /** One object per connection or request. */
 export interface AppendSource {
   readonly inputId: string
-  /** Peer address for `source_address_key`; '' when the input does not want it. */
+  /** Peer address for `${source.address}`; '' when the input does not want it. */
   readonly peer: string
 }
 

@@ -15,7 +15,7 @@ export const FORWARD_DEFAULTS: ForwardOptions = {
   add_tag_prefix: null,
   tag_prefix_raw: null,
   default_tag: 'untagged',
-  source_address_key: null,
+  source_address: false,
   dedupe: 'unconfirmed',
   on_undecodable: 'dead_letter',
   max_decompressed_bytes: 64 * 1024 * 1024,

@@ -48,9 +48,11 @@ export const config = Type.Object(
       default: 'untagged',
       description: 'Tag of messages whose tag is empty.'
     }),
-    source_address_key: nullable(
-      'Field that gets the address of the sender; null: the address is not stored.'
-    ),
+    source_address: Type.Boolean({
+      default: false,
+      description:
+        'Whether the address of the sender is stored with its records, for `${source.address}`. Senders then share no frames.'
+    }),
     dedupe: Type.Enum(['unconfirmed', 'window', 'off'], {
       default: 'unconfirmed',
       description:

@@ -357,14 +357,14 @@ t.test('tags are replaced, prefixed, defaulted and cut', async (t) => {
 })
 
 t.test('the address of the sender is stored only when an option asks for it', async (t) => {
-  for (const [key, source] of [
-    [null, 'fwd\0'],
-    ['host', 'fwd\0' + '127.0.0.1']
+  for (const [isStored, source] of [
+    [false, 'fwd\0'],
+    [true, 'fwd\0' + '127.0.0.1']
   ] as const) {
     const { host, address } = await forwardHost(
       t,
-      { source_address_key: key },
-      { directory: t.testdir({ [String(key)]: {} }) }
+      { source_address: isStored },
+      { directory: t.testdir({ [String(isStored)]: {} }) }
     )
     const client = await ForwardClient.connect(address)
     client.send(message('x', 'c1'))

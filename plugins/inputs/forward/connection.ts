@@ -109,7 +109,7 @@ export class ForwardConnection implements StreamReader, BytesHolder {
       context,
       source: {
         inputId: context.id,
-        peer: options.source_address_key === null ? '' : this.#peer
+        peer: options.source_address ? this.#peer : ''
       },
       line: this.#line,
       dedupe: options.dedupe

@@ -12,7 +12,7 @@ export interface ForwardOptions {
   readonly add_tag_prefix: string | null
   readonly tag_prefix_raw: string | null
   readonly default_tag: string
-  readonly source_address_key: string | null
+  readonly source_address: boolean
   readonly dedupe: 'unconfirmed' | 'window' | 'off'
   readonly on_undecodable: 'dead_letter' | 'reject'
   readonly max_decompressed_bytes: number
