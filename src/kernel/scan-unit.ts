@@ -25,7 +25,9 @@ export type InvalidReason = (typeof INVALID_REASONS)[number]
 export type GiveUpReason = 'consecutive_invalid' | 'entries_max' | 'scattered_invalid'
 
 /** Sizes of rows in bytes, as in assembly/scan-results.ts. */
-export const ROW_BYTES = { unit: 128, span: 20, ack: 8 } as const
+export const ROW_BYTES = { unit: 128, span: 28, ack: 8 } as const
+
+const SPAN_WORDS = ROW_BYTES.span / 4
 
 /** Addresses of the tables and their room in rows. */
 export interface ScanTables {
@@ -52,6 +54,7 @@ const WORD = {
   ackCount: 10,
   recordCount: 11,
   invalid: 12,
+  unwrappedCount: 19,
   badTimeCount: 20,
   arrivalCount: 21,
   markerCount: 22,
@@ -140,24 +143,33 @@ export class ScanUnit {
   }
 
   spanStartByte(span: number): number {
-    return this.#words[this.#spans + span * 5] ?? 0
+    return this.#spanWord(span, 0)
   }
 
   spanEndByte(span: number): number {
-    return this.#words[this.#spans + span * 5 + 1] ?? 0
+    return this.#spanWord(span, 1)
   }
 
   spanRecordCount(span: number): number {
-    return this.#words[this.#spans + span * 5 + 2] ?? 0
+    return this.#spanWord(span, 2)
   }
 
   /** The group marker that is open where the span starts (forward.md 2.6), to be repeated; start = end: none. */
   spanMarkerStartByte(span: number): number {
-    return this.#words[this.#spans + span * 5 + 3] ?? 0
+    return this.#spanWord(span, 3)
   }
 
   spanMarkerEndByte(span: number): number {
-    return this.#words[this.#spans + span * 5 + 4] ?? 0
+    return this.#spanWord(span, 4)
+  }
+
+  /** Tag of the batch within the message that the span comes from (forward.md 2.5); start 0: the unit's tag. */
+  spanTagStartByte(span: number): number {
+    return this.#spanWord(span, 5)
+  }
+
+  spanTagByteCount(span: number): number {
+    return this.#spanWord(span, 6)
   }
 
   /** Values of the `chunk` options in the order of the messages, type byte included. */
@@ -208,6 +220,11 @@ export class ScanUnit {
     return this.#word(WORD.markerCount)
   }
 
+  /** Batches that stood in the place of an entry; their entries are among the spans. */
+  get nestedBatchCount(): number {
+    return this.#word(WORD.unwrappedCount)
+  }
+
   /** Bounds of the event times, seconds since 1970 rounded down; Infinity and -Infinity when none is known. */
   get minSeconds(): number {
     return this.#doubles[this.#row / 2 + DOUBLE.minSeconds] ?? 0
@@ -234,6 +251,10 @@ export class ScanUnit {
   /** fluent_signal of a skipped unit: 1 metrics, 2 traces, 3 blobs, 4 profiles. */
   get signal(): number {
     return this.#word(WORD.signal)
+  }
+
+  #spanWord(span: number, word: number): number {
+    return this.#words[this.#spans + span * SPAN_WORDS + word] ?? 0
   }
 
   #word(index: number): number {

@@ -136,7 +136,7 @@ export interface Summary {
   tag: string
   start: number
   end: number
-  /** Start, end, records, start and end of the open marker. */
+  /** Start, end, records, start and end of the open marker, of the tag of a batch within the batch. */
   spans: number[][]
   acks: string[]
   messages: number
@@ -145,6 +145,7 @@ export interface Summary {
   arrival: number
   badTime: number
   markers: number
+  nested: number
   min: number
   max: number
   giveUp: string | null
@@ -268,6 +269,7 @@ function emptySummary(node: { start: number; end: number }): Summary {
     arrival: 0,
     badTime: 0,
     markers: 0,
+    nested: 0,
     min: Number.POSITIVE_INFINITY,
     max: Number.NEGATIVE_INFINITY,
     giveUp: null
@@ -324,7 +326,7 @@ function judgeMessage(bytes: Buffer, node: Node): Summary {
   if (isSingle) return judgeSingle(unit, body, third!, options)
   if (options.signal) return unit
   if (body.kind === 'array') {
-    judgeEntries(unit, [...body.items], body.end)
+    judgeEntries(unit, bytes, body.items, body.items[0]?.start ?? body.end)
     return unit
   }
   const kind = packedKind(Buffer.from(body.payload), options.compressed)
@@ -360,7 +362,7 @@ function judgeSingle(unit: Summary, body: Node, record: Node, options: Options):
     return unit
   }
   unit.records = 1
-  unit.spans = [[unit.start, unit.end, 1, 0, 0]]
+  unit.spans = [[unit.start, unit.end, 1, 0, 0, 0, 0]]
   noteTime(unit, hasHeader ? body.items[0] : body)
   return unit
 }
@@ -374,60 +376,110 @@ function packedKind(body: Buffer, compressed: string | null): string {
   return compressed === 'gzip' || compressed === 'zstd' ? compressed : 'entries'
 }
 
-/** Entries in one piece: a cut one is the last, and not valid. */
-export function judgeBody(unit: Summary, bytes: Buffer, start: number, end: number): void {
-  const body = bytes.subarray(0, end)
+/** Values back to back; a cut one is the last. */
+function nodesOf(body: Buffer, start: number): { nodes: Node[]; isCut: boolean; end: number } {
   const nodes: Node[] = []
   let at = start
-  let isCut = false
-  while (at < end && !isCut) {
+  while (at < body.length) {
     const node = nodeOrNull(body, at)
-    isCut = node === null
-    if (node) {
-      nodes.push(node)
-      at = node.end
-    }
+    if (node === null) return { nodes, isCut: true, end: at }
+    nodes.push(node)
+    at = node.end
   }
-  judgeEntries(unit, nodes, at, isCut)
+  return { nodes, isCut: false, end: at }
 }
 
-function judgeEntries(unit: Summary, nodes: readonly Node[], end: number, isCut = false): void {
-  let span: number[] | null = null
-  let marker: Node | null = null
-  let run = 0
-  let at = nodes[0]?.start ?? end
-  const open = () => [at, at, 0, marker?.start ?? 0, marker?.end ?? 0]
-  span = open()
-  const close = () => {
-    if (span && span[2]! > 0) unit.spans.push(span)
-    span = open()
+/** Entries in one piece: a cut one is the last, and not valid. */
+export function judgeBody(unit: Summary, bytes: Buffer, start: number, end: number): void {
+  const { nodes, isCut } = nodesOf(bytes.subarray(0, end), start)
+  new EntryJudge(unit, bytes).judge(nodes, start, isCut)
+}
+
+function judgeEntries(unit: Summary, bytes: Buffer, nodes: readonly Node[], start: number): void {
+  new EntryJudge(unit, bytes).judge(nodes, start, false)
+}
+
+class EntryJudge {
+  readonly #unit: Summary
+  readonly #bytes: Buffer
+  #span: number[] = []
+  #marker: Node | null = null
+  #tag: Node | null = null
+  #run = 0
+
+  constructor(unit: Summary, bytes: Buffer) {
+    this.#unit = unit
+    this.#bytes = bytes
   }
-  for (const node of nodes) {
-    const verdict = judgeEntry(node)
-    at = node.end
-    if (typeof verdict === 'string') {
-      unit.invalid[verdict] = (unit.invalid[verdict] ?? 0) + 1
-      close()
-      run += 1
-      if (run < INVALID_RUN_MAX) continue
-      unit.giveUp = 'consecutive_invalid'
-      return
+
+  judge(nodes: readonly Node[], start: number, isCut: boolean): void {
+    const unit = this.#unit
+    this.#open(start)
+    for (const node of nodes) {
+      const verdict = judgeEntry(node)
+      if (verdict === 'nested_batch' && this.#unwrap(node)) {
+        if (unit.giveUp) return
+        continue
+      }
+      if (typeof verdict === 'string') {
+        if (this.#leaveOut(verdict, node.end)) return
+        continue
+      }
+      this.#run = 0
+      this.#span[1] = node.end
+      if (verdict.marker) {
+        unit.markers += 1
+        this.#marker = verdict.marker === 'open' ? node : null
+        continue
+      }
+      this.#span[2]! += 1
+      unit.records += 1
+      noteTime(unit, verdict.time)
     }
-    run = 0
-    span[1] = node.end
-    if (verdict.marker) {
-      unit.markers += 1
-      marker = verdict.marker === 'open' ? node : null
-      continue
-    }
-    span[2]! += 1
-    unit.records += 1
-    noteTime(unit, verdict.time)
+    this.#close()
+    if (isCut) this.#leaveOut('cut_short', 0)
   }
-  close()
-  if (isCut) {
-    unit.invalid['cut_short'] = 1
-    if (run + 1 === INVALID_RUN_MAX) unit.giveUp = 'consecutive_invalid'
+
+  #open(at: number): void {
+    const tagEnd = this.#tag?.end ?? 0
+    const tagStart = tagEnd - (this.#tag?.payload.length ?? 0)
+    this.#span = [at, at, 0, this.#marker?.start ?? 0, this.#marker?.end ?? 0, tagStart, tagEnd]
+  }
+
+  #close(): void {
+    if (this.#span[2]! > 0) this.#unit.spans.push(this.#span)
+    this.#span = []
+  }
+
+  #leaveOut(reason: string, end: number): boolean {
+    const unit = this.#unit
+    unit.invalid[reason] = (unit.invalid[reason] ?? 0) + 1
+    if (this.#span.length > 0) this.#close()
+    this.#open(end)
+    this.#run += 1
+    if (this.#run === INVALID_RUN_MAX) unit.giveUp = 'consecutive_invalid'
+    return this.#run === INVALID_RUN_MAX
+  }
+
+  #unwrap(node: Node): boolean {
+    const [tag, body] = node.items
+    if (!tag || !body || this.#tag) return false
+    const start = body.end - body.payload.length
+    const isText = body.kind === 'text'
+    if (isText && /^(1f8b.{4}|28b52ffd)/.test(Buffer.from(body.payload).toString('hex')))
+      return false
+    this.#close()
+    const outer = this.#marker
+    this.#marker = null
+    this.#tag = tag
+    const inner = isText ? nodesOf(this.#bytes.subarray(0, body.end), start) : null
+    const nodes = inner?.nodes ?? body.items
+    this.judge(nodes, nodes[0]?.start ?? start, inner?.isCut ?? false)
+    this.#tag = null
+    this.#marker = outer
+    this.#open(node.end)
+    this.#unit.nested += 1
+    return true
   }
 }
 

@@ -74,6 +74,21 @@ const header = fc.oneof(
   fc.constant(hex('92d700fffffffe0000000080'))
 )
 
+const innerEntry = fc.oneof(
+  { weight: 3, arbitrary: fc.tuple(header, record).map((parts) => groupOf('9', parts)) },
+  value
+)
+
+const nestedBatch = fc
+  .tuple(
+    fc.constantFrom('a178', 'a0', 'd90178'),
+    fc.array(innerEntry, { maxLength: 4 }),
+    fc.boolean()
+  )
+  .map(([name, entries, isPacked]) => {
+    return groupOf('9', [hex(name), isPacked ? packed(joined(...entries)) : groupOf('dc', entries)])
+  })
+
 const entry = fc.oneof(
   {
     weight: 8,
@@ -81,6 +96,7 @@ const entry = fc.oneof(
   },
   fc.tuple(header, record, value).map((parts) => groupOf('dd', parts)),
   fc.tuple(value, value).map((parts) => groupOf('9', parts)),
+  nestedBatch,
   value
 )
 
@@ -181,6 +197,22 @@ function show(units: readonly Summary[]): string {
 
 const cutsOf = fc.array(fc.nat(), { maxLength: 6 })
 
+/** What fuzzing found once. */
+const FOUND: readonly (readonly [string, string])[] = [
+  ['a c1 in a packed batch within a batch', '92a174dc000192a178c6000000026081c1'],
+  ['a metadata header whose time is an extension of type 0 and one byte', '93a17492d400ff8080'],
+  ['a damaged length beside a reserved byte', '92a174c6ffffffffc1']
+]
+
+t.test('streams that once were told wrong give the oracle’s units', (t) => {
+  for (const [name, text] of FOUND) {
+    judge(hex(text), [])
+    judge(joined(hex(text), hex('93a174d7006553f100075bcd1581a16101')), [5])
+    t.pass(name)
+  }
+  t.end()
+})
+
 t.test('generated streams give the oracle’s units, whole and in pieces', (t) => {
   fc.assert(
     fc.property(stream, cutsOf, (bytes, cuts) => {
@@ -230,6 +262,7 @@ t.test('damaged bodies give the oracle’s spans', (t) => {
       const oracle: Summary = {
         ...expected,
         markers: 0,
+        nested: 0,
         min: Number.POSITIVE_INFINITY,
         max: Number.NEGATIVE_INFINITY,
         giveUp: null

@@ -19,12 +19,15 @@ export function summarize(unit: ScanUnit, bytes: Buffer, shift: number): Summary
   const spans = Array.from({ length: unit.spanCount }, (_, span) => {
     const markerStart = unit.spanMarkerStartByte(span)
     const markerEnd = unit.spanMarkerEndByte(span)
+    const tagStart = unit.spanTagStartByte(span)
     return [
       unit.spanStartByte(span) + shift,
       unit.spanEndByte(span) + shift,
       unit.spanRecordCount(span),
       markerEnd > 0 ? markerStart + shift : 0,
-      markerEnd > 0 ? markerEnd + shift : 0
+      markerEnd > 0 ? markerEnd + shift : 0,
+      tagStart > 0 ? tagStart + shift : 0,
+      tagStart > 0 ? tagStart + unit.spanTagByteCount(span) + shift : 0
     ]
   })
   const acks = Array.from({ length: unit.ackCount }, (_, ack) => {
@@ -44,6 +47,7 @@ export function summarize(unit: ScanUnit, bytes: Buffer, shift: number): Summary
     arrival: unit.arrivalTimeCount,
     badTime: unit.badTimeCount,
     markers: unit.markerCount,
+    nested: unit.nestedBatchCount,
     min: unit.minSeconds,
     max: unit.maxSeconds,
     giveUp: unit.giveUpReason

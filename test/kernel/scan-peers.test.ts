@@ -51,7 +51,7 @@ t.test('entries that the library wrote are one span with its count and times', (
       withBytes(body, (inside) => {
         kernel.scanBody(inside)
         const unit = summarize(kernel.unit(0), inside, 0)
-        const expected = [[0, body.length, entries.length, 0, 0]]
+        const expected = [[0, body.length, entries.length, 0, 0, 0, 0]]
         if (JSON.stringify(unit.spans) !== JSON.stringify(expected)) throw new Error('spans')
         if (unit.min !== Math.min(...seconds) || unit.max !== Math.max(...seconds)) {
           throw new Error('times')

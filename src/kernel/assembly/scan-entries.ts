@@ -13,6 +13,7 @@ import {
   resetReserved,
   skipValue,
   skipValues,
+  textStart,
   WRONG
 } from './msgpack'
 import { checkValue, checkValues, isTooDeep, resetTooDeep } from './record-check'
@@ -26,13 +27,15 @@ import {
   GIVEN_UP_ENTRIES,
   GIVEN_UP_INVALID,
   GIVEN_UP_SPANS,
+  givenUp,
   giveUp,
   INVALID_CUT,
   INVALID_NESTED,
   INVALID_NOT_ENTRY,
   INVALID_RECORD,
   INVALID_TOO_DEEP,
-  INVALID_TOO_LARGE
+  INVALID_TOO_LARGE,
+  UNWRAPPED
 } from './scan-results'
 import { markerSeconds, readTime, setNoTime, TIME_BAD, TIME_OK, timeSeconds, timeState } from './scan-time'
 
@@ -45,6 +48,8 @@ const NANOS_MAX: u32 = 999999999
 /** 92 d7 00: [EventTime, ...], read as three little-endian bytes. */
 const COMMON_ENTRY: u32 = 0x00d792
 const COMMON_HEADER_BYTES: usize = 11
+const GZIP_MAGIC: u32 = 0x8b1f
+const ZSTD_MAGIC: u32 = 0xfd2fb528
 const OPEN_SECONDS: u32 = 0xffffffff
 const CLOSE_SECONDS: u32 = 0xfffffffe
 
@@ -140,6 +145,10 @@ let spans: u32 = 0
 /** The group marker that is open (forward.md 2.6), 0: none. */
 let marker: usize = 0
 let markerEnd: usize = 0
+/** Tag of the batch within the batch that is being read, 0: none. */
+let innerTag: usize = 0
+let innerTagBytes: u32 = 0
+let entriesRead: u32 = 0
 /** Invalid entries in a row. */
 let invalidRun: u32 = 0
 
@@ -153,7 +162,15 @@ function openSpan(p: usize): void {
 /** Ends the run before `p`; markers alone make no span. */
 function closeSpan(p: usize): void {
   if (spanRecords == 0) return
-  addSpan(spanStart, p, spanRecords, spanMarker, spanMarkerEnd)
+  addSpan(
+    spanStart,
+    p,
+    spanRecords,
+    spanMarker,
+    spanMarkerEnd,
+    innerTag,
+    innerTagBytes
+  )
   addRecords(spanRecords)
   spans++
   spanRecords = 0
@@ -163,6 +180,9 @@ function beginEntries(p: usize): void {
   marker = 0
   spans = 0
   invalidRun = 0
+  entriesRead = 0
+  innerTag = 0
+  innerTagBytes = 0
   openSpan(p)
 }
 
@@ -223,21 +243,63 @@ function noteTime(): void {
 }
 
 /**
+ * Reads [tag, entries] in the place of an entry (forward.md 2.5) as entries of that tag. False when it is no batch
+ * that can be read here: one within another, or compressed.
+ */
+function unwrap(batch: usize, behind: usize): bool {
+  if (innerTag || spans >= messageSpansMax - 3) return false
+  const tag = textStart(arrayStart(batch, behind), behind)
+  const tagBytes = headerCount
+  let p = tag + tagBytes
+  let end = behind
+  let count: u32 = 0xffffffff
+  if (isTextByte(load<u8>(p))) {
+    p = textStart(p, behind)
+    end = p + headerCount
+    if (headerCount >= 4 && (load<u16>(p) == GZIP_MAGIC || load<u32>(p) == ZSTD_MAGIC)) return false
+  } else {
+    p = arrayStart(p, behind)
+    count = headerCount
+  }
+  const outerMarker = marker
+  const outerMarkerEnd = markerEnd
+  closeSpan(batch)
+  marker = 0
+  innerTag = tag
+  innerTagBytes = tagBytes
+  openSpan(p)
+  readEntries(p, end, count, false)
+  // A c1 in a body of text is that body's affair.
+  resetReserved()
+  innerTag = 0
+  innerTagBytes = 0
+  marker = outerMarker
+  markerEnd = outerMarkerEnd
+  openSpan(behind)
+  countInvalid(UNWRAPPED)
+  return true
+}
+
+/**
  * Reads `count` entries, or as many as there are before `end`. In a stream a cut entry means that more bytes come
  * (CUT) and a broken one that there is no way on (WRONG); in a body both are one invalid entry.
  */
 export function scanEntries(p: usize, end: usize, count: u32, isStream: bool): usize {
+  beginEntries(p)
+  return readEntries(p, end, count, isStream)
+}
+
+function readEntries(p: usize, end: usize, count: u32, isStream: bool): usize {
   let lowest: u32 = 0xffffffff
   let highest: u32 = 0
   let left = count
-  beginEntries(p)
   while (left) {
     if (p >= end) {
       if (isStream) return CUT
       break
     }
     const entry = p
-    if (count - left == entriesMax) {
+    if (entriesRead++ == entriesMax) {
       giveUp(GIVEN_UP_ENTRIES, entry)
       break
     }
@@ -254,7 +316,8 @@ export function scanEntries(p: usize, end: usize, count: u32, isStream: bool): u
     }
     left--
     if (entryState < RECORD) {
-      if (leaveOut(entry, p)) break
+      const isBatch = entryState == INVALID_NESTED && unwrap(entry, p)
+      if (isBatch ? givenUp != 0 : leaveOut(entry, p)) break
       continue
     }
     invalidRun = 0

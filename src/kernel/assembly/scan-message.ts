@@ -267,18 +267,27 @@ function timeHeaderShape(p: usize, end: usize, elements: u32): usize {
   const first = arrayStart(p, end)
   if (first == CUT) return CUT
   if (headerCount != 2 || elements < 3) return WRONG
-  if (first + 3 > end) return first < end && isArrayByte(load<u8>(first)) ? WRONG : CUT
-  const c: u32 = load<u8>(first)
-  const isNumber = c < 0x80 || c >= 0xe0 || (c >= 0xca && c <= 0xd3)
-  const type: u32 =
-    c == 0xd6 || c == 0xd7 ? load<u8>(first, 1) : c == 0xc7 ? load<u8>(first, 2) : 1
-  if (!isNumber && type != 0 && type != 0xff) return WRONG
+  if (first >= end) return CUT
+  if (isArrayByte(load<u8>(first))) return WRONG
   const metadata = skipValue(first, end)
-  if (metadata == CUT || metadata >= end) return CUT
+  if (metadata == CUT) return CUT
+  if (!isTimeLike(first)) return WRONG
+  if (metadata >= end) return CUT
   if (!isMapByte(load<u8>(metadata))) return WRONG
   const record = skipValue(metadata, end)
   if (record == CUT || record >= end) return CUT
   return isMapByte(load<u8>(record)) ? record : WRONG
+}
+
+/** A number, or an extension of type 0 or -1, whatever its length. */
+function isTimeLike(p: usize): bool {
+  const c: u32 = load<u8>(p)
+  if (c < 0x80 || c >= 0xe0 || (c >= 0xca && c <= 0xd3)) return true
+  const isFixed = c >= 0xd4 && c <= 0xd8
+  if (!isFixed && (c < 0xc7 || c > 0xc9)) return false
+  const typeAt: usize = isFixed ? 1 : c == 0xc7 ? 2 : c == 0xc8 ? 3 : 5
+  const type: u32 = load<u8>(p + typeAt)
+  return type == 0 || type == 0xff
 }
 
 /** [tag, time, record, option?] or [tag, [time, metadata], record, option?]. */
@@ -316,7 +325,7 @@ function readSingle(
   const firstSpan = spanCount
   if (isValid) {
     addRecords(1)
-    addSpan(start, p, 1, 0, 0)
+    addSpan(start, p, 1, 0, 0, 0, 0)
     if (timeState != TIME_OK) countTime(timeState == TIME_BAD)
     else boundTime(timeSeconds, timeSeconds)
     add(KIND_MESSAGES, tag, tagBytes, start, p, start, p, firstSpan, false)

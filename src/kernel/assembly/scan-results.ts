@@ -3,7 +3,7 @@
 
 /** Layouts, in bytes. The face holds the same numbers (scan-rows.ts). */
 export const UNIT_BYTES: usize = 128
-export const SPAN_BYTES: usize = 20
+export const SPAN_BYTES: usize = 28
 export const ACK_BYTES: usize = 8
 
 export const KIND_ENTRIES: u32 = 1
@@ -20,6 +20,8 @@ export const INVALID_TOO_DEEP: u32 = 3
 export const INVALID_TOO_LARGE: u32 = 4
 export const INVALID_CUT: u32 = 5
 export const INVALID_NESTED: u32 = 6
+/** Not invalid, but counted beside: batches within a batch that were unwrapped. */
+export const UNWRAPPED: u32 = 7
 
 export const GIVEN_UP_INVALID: u32 = 1
 export const GIVEN_UP_ENTRIES: u32 = 2
@@ -117,7 +119,9 @@ export function addSpan(
   end: usize,
   records: u32,
   marker: usize,
-  markerEnd: usize
+  markerEnd: usize,
+  tag: usize,
+  tagBytes: u32
 ): void {
   const row = spanRows + <usize>spanCount * SPAN_BYTES
   store<u32>(row, <u32>(start - base))
@@ -125,6 +129,8 @@ export function addSpan(
   store<u32>(row, records, 8)
   store<u32>(row, marker ? <u32>(marker - base) : 0, 12)
   store<u32>(row, marker ? <u32>(markerEnd - base) : 0, 16)
+  store<u32>(row, tag ? <u32>(tag - base) : 0, 20)
+  store<u32>(row, tagBytes, 24)
   spanCount++
 }
 
