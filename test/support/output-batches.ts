@@ -24,22 +24,27 @@ export interface AreaRow {
 /** Rows as the kernel leaves them, and shared memory as the slot. */
 export function renderArea(rows: readonly AreaRow[], slotBytes = 64 * 1024): RenderArea {
   const targets = [...new Set(rows.map(({ target }) => target))]
+  const numbers = new Map(targets.map((target, index) => [target, index]))
   const texts = rows.map(({ text }) => Buffer.from(text))
-  const starts: number[] = []
-  let endByte = 0
-  for (const text of texts) {
-    starts.push(endByte)
-    endByte += text.length
-  }
+  // Five words a row, as quick to read as the kernel's own index.
+  const words = new Float64Array(rows.length * 5)
+  let startByte = 0
+  rows.forEach(({ target, timeMs = 0, message = '' }, row) => {
+    const byteCount = texts[row]?.length ?? 0
+    const number = numbers.get(target) ?? 0
+    words.set([startByte, byteCount, number, timeMs, Buffer.byteLength(message)], row * 5)
+    startByte += byteCount
+  })
+  const word = (row: number, index: number) => words[row * 5 + index] ?? 0
   return {
     rendered: Buffer.concat(texts),
     rows: {
       count: rows.length,
-      startByte: (row) => starts[row] ?? 0,
-      byteCount: (row) => texts[row]?.length ?? 0,
-      target: (row) => targets.indexOf(rows[row]?.target ?? ''),
-      timeMs: (row) => rows[row]?.timeMs ?? 0,
-      messageByteCount: (row) => Buffer.byteLength(rows[row]?.message ?? '')
+      startByte: (row) => word(row, 0),
+      byteCount: (row) => word(row, 1),
+      target: (row) => word(row, 2),
+      timeMs: (row) => word(row, 3),
+      messageByteCount: (row) => word(row, 4)
     },
     targets,
     slot: Buffer.from(new SharedArrayBuffer(slotBytes))
