@@ -4,7 +4,8 @@
 
 import { gunzipSync } from 'node:zlib'
 import type { PutLogEventsCommandOutput } from '@aws-sdk/client-cloudwatch-logs'
-import { MillraceError } from '../../../src/core/errors.ts'
+import { linkAbort } from '../../../src/core/abort.ts'
+import { errorText, MillraceError } from '../../../src/core/errors.ts'
 import { unreachable } from '../../../src/core/invariant.ts'
 import type {
   Batch,
@@ -30,6 +31,8 @@ const CREDENTIALS_PROBE_MS = 30_000
 const CONFIG_PROBE_MS = 60_000
 /** New credentials are looked for at most this often. */
 const RENEW_MS = 10_000
+/** The service's texts are a sentence or two. */
+const TEXT_CHARS_MAX = 600
 const STORED: Verdict = { kind: 'stored' }
 
 export class CloudWatchOutput implements Output {
@@ -84,16 +87,16 @@ export class CloudWatchOutput implements Output {
       const refused = this.#refuseLong(batch.rowBytes(0))
       if (refused !== null) return this.#noted(all(refused))
     }
-    const deadline = new AbortController()
+    const deadline = linkAbort(signal, this.#stopped.signal)
     const cancel = this.#context.clock.after(this.#options.request_timeout, () => deadline.abort())
-    const signals = [signal, deadline.signal, this.#stopped.signal]
-    const flush = this.#send(service, batch, AbortSignal.any(signals))
+    const flush = this.#send(service, batch, deadline.signal)
     this.#flushes.add(flush)
     try {
       return this.#noted(await flush)
     } finally {
       this.#flushes.delete(flush)
       cancel()
+      deadline.release()
     }
   }
 
@@ -113,18 +116,20 @@ export class CloudWatchOutput implements Output {
   async #send(service: LogsService, batch: Batch, signal: AbortSignal): Promise<FlushOutcome> {
     const name = parseTarget(batch.target)
     const body = this.#bodyOf(batch)
-    const failure = await attempt(() => service.put(name, body, signal))
-    if (failure.kind === 'done') return judgeAnswer(failure.output, batch)
+    const first = await attempt(() => service.put(name, body, signal))
+    if (first.kind === 'done') return judgeAnswer(first.output, batch)
+    const { failure } = first
     if (failure.kind === 'group_missing' || failure.kind === 'stream_missing') {
       return await this.#provide(service, batch, name, failure.kind, signal)
     }
     if (failure.kind === 'sequence_token' && failure.token !== null && !body.isCompressed) {
       const { token } = failure
       const second = await attempt(() => service.putWithToken(body, token, signal))
-      if (second.kind === 'done') return judgeAnswer(second.output, batch)
-      return this.#judge(second, batch, service)
+      return second.kind === 'done'
+        ? judgeAnswer(second.output, batch)
+        : this.#judge(second, batch, service)
     }
-    return this.#judge(failure, batch, service)
+    return this.#judge(first, batch, service)
   }
 
   /** Makes what is missing and sends once more. */
@@ -145,7 +150,9 @@ export class CloudWatchOutput implements Output {
       case 'settling':
         return all(retry('settling'))
       case 'failed':
-        return judgeCreation(outcome.failure) ?? this.#judge(outcome.failure, batch, service)
+        return (
+          judgeCreation(outcome.failure) ?? this.#judge({ ...outcome, text: '' }, batch, service)
+        )
       case 'ready':
         break
       default:
@@ -153,7 +160,7 @@ export class CloudWatchOutput implements Output {
     }
     const second = await attempt(() => service.put(name, this.#bodyOf(batch), signal))
     if (second.kind === 'done') return judgeAnswer(second.output, batch)
-    const isInvisible = second.kind === 'group_missing' || second.kind === 'stream_missing'
+    const isInvisible = ['group_missing', 'stream_missing'].includes(second.failure.kind)
     return isInvisible ? all(retry('settling')) : this.#judge(second, batch, service)
   }
 
@@ -163,7 +170,7 @@ export class CloudWatchOutput implements Output {
       : { bytes: batch.body, isCompressed: batch.isCompressed, sha256: batch.sha256 }
   }
 
-  #judge(failure: Failure, batch: Batch, service: LogsService): FlushOutcome {
+  #judge({ failure, text }: FailedAttempt, batch: Batch, service: LogsService): FlushOutcome {
     switch (failure.kind) {
       case 'throttled':
       case 'server_error':
@@ -194,15 +201,15 @@ export class CloudWatchOutput implements Output {
       case 'event_too_large':
         return this.#learnLimit(failure.limitBytes, batch)
       case 'bad_events':
-        return refuseEvents(failure.indices, batch)
+        return refuseEvents(failure.indices, batch, text)
       case 'batch_rules':
-        return splitOrRefuse(failure.rule, batch)
+        return splitOrRefuse(failure.rule, batch, text)
       case 'bad_name':
       case 'bad_request':
       case 'sequence_token':
         return batch.isCompressed && !this.#isPlainOnly
           ? this.#retryOrPlain(failure.kind, batch)
-          : splitOrRefuse(failure.kind, batch)
+          : splitOrRefuse(failure.kind, batch, text)
       default:
         return unreachable(failure)
     }
@@ -230,7 +237,7 @@ export class CloudWatchOutput implements Output {
     const verdicts = rowsOf(batch).map((row) => this.#refuseLong(row) ?? retry('with_too_large'))
     return verdicts.some(({ kind }) => kind === 'refuse')
       ? { kind: 'rows', verdicts }
-      : splitOrRefuse('too_large', batch)
+      : splitOrRefuse('too_large', batch, '')
   }
 
   /** null: short enough. The escaped length is an upper bound, so most rows need no counting. */
@@ -243,13 +250,21 @@ export class CloudWatchOutput implements Output {
   }
 }
 
-type Attempt = { kind: 'done'; output: PutLogEventsCommandOutput } | Failure
+interface FailedAttempt {
+  readonly kind: 'failed'
+  readonly failure: Failure
+  /** What the service said, for dead letters. */
+  readonly text: string
+}
+
+type Attempt = { kind: 'done'; output: PutLogEventsCommandOutput } | FailedAttempt
 
 async function attempt(put: () => Promise<PutLogEventsCommandOutput>): Promise<Attempt> {
   try {
     return { kind: 'done', output: await put() }
   } catch (error) {
-    return failureOf(error)
+    const text = errorText(error).slice(0, TEXT_CHARS_MAX)
+    return { kind: 'failed', failure: failureOf(error), text }
   }
 }
 
@@ -279,18 +294,22 @@ function judgeCreation(failure: Failure): FlushOutcome | null {
     : null
 }
 
-function refuseEvents(indices: readonly number[], batch: Batch): FlushOutcome {
+function refuseEvents(indices: readonly number[], batch: Batch, text: string): FlushOutcome {
   const bad = new Set(indices)
   let event = 0
   const verdicts = rowsOf(batch).map((row): Verdict => {
     if (row.length === 0) return STORED
-    return bad.has(event++) ? { kind: 'refuse', reason: 'bad_event' } : retry('with_bad_event')
+    return bad.has(event++)
+      ? { kind: 'refuse', reason: 'bad_event', text }
+      : retry('with_bad_event')
   })
   return { kind: 'rows', verdicts }
 }
 
-function splitOrRefuse(reason: string, batch: Batch): FlushOutcome {
-  return batch.rowCount > 1 ? { kind: 'split', reason } : all({ kind: 'refuse', reason })
+function splitOrRefuse(reason: string, batch: Batch, text: string): FlushOutcome {
+  return batch.rowCount > 1
+    ? { kind: 'split', reason, text }
+    : all({ kind: 'refuse', reason, text })
 }
 
 function rowsOf(batch: Batch): Buffer[] {

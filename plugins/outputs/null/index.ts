@@ -2,6 +2,7 @@
 // Accepts every batch and forgets it: `to: [trash]` for what nobody wants, and the floor of measurements.
 
 import { Type } from 'typebox'
+import { linkAbort } from '../../../src/core/abort.ts'
 import type { Clock } from '../../../src/core/clock.ts'
 import { defineOutput } from '../../../src/plugin/define.ts'
 import { duration } from '../../../src/plugin/fields.ts'
@@ -30,13 +31,15 @@ class NullOutput implements Output {
   }
 
   async flush(_batch: unknown, signal: AbortSignal): Promise<FlushOutcome> {
-    const aborted = AbortSignal.any([signal, this.#stopped.signal])
+    const aborted = linkAbort(signal, this.#stopped.signal)
     try {
-      if (this.#delayMs > 0) await this.#clock.sleep(this.#delayMs, aborted)
-      aborted.throwIfAborted()
+      if (this.#delayMs > 0) await this.#clock.sleep(this.#delayMs, aborted.signal)
+      aborted.signal.throwIfAborted()
       return { kind: 'all', verdict: { kind: 'stored' } }
     } catch {
       return { kind: 'all', verdict: { kind: 'retry', reason: 'aborted' } }
+    } finally {
+      aborted.release()
     }
   }
 

@@ -3,6 +3,7 @@
 
 import { readFile } from 'node:fs/promises'
 import type { ConnectionOptions as TlsConnectionOptions } from 'node:tls'
+import { linkAbort } from '../../../src/core/abort.ts'
 import { MillraceError } from '../../../src/core/errors.ts'
 import { unreachable } from '../../../src/core/invariant.ts'
 import type { Batch, FlushOutcome, Output, OutputContext } from '../../../src/plugin/output.ts'
@@ -58,16 +59,16 @@ export class OpenSearchOutput implements Output {
     if (this.#cap.isAbove(batch.rawByteCount) && batch.rowCount > 1) {
       return { kind: 'split', reason: 'too_large', status: 413 }
     }
-    const deadline = new AbortController()
+    const deadline = linkAbort(signal, this.#stopped.signal)
     const cancel = this.#context.clock.after(this.#options.request_timeout, () => deadline.abort())
-    const signals = [signal, deadline.signal, this.#stopped.signal]
-    const flush = this.#send(batch, balancer, AbortSignal.any(signals))
+    const flush = this.#send(batch, balancer, deadline.signal)
     this.#flushes.add(flush)
     try {
       return await flush
     } finally {
       this.#flushes.delete(flush)
       cancel()
+      deadline.release()
     }
   }
 

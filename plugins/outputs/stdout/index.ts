@@ -4,6 +4,7 @@
 
 import type { Writable } from 'node:stream'
 import { Type } from 'typebox'
+import { linkAbort } from '../../../src/core/abort.ts'
 import { errnoOf } from '../../../src/core/errors.ts'
 import { defineOutput } from '../../../src/plugin/define.ts'
 import type { Batch, FlushOutcome, Output, Verdict } from '../../../src/plugin/output.ts'
@@ -41,12 +42,12 @@ export class StreamOutput implements Output {
     const lines = Buffer.from(batch.body)
     return await new Promise((resolve) => {
       const onAbort = () => settle(retry('aborted'))
-      const aborted = AbortSignal.any([signal, this.#stopped.signal])
+      const aborted = linkAbort(signal, this.#stopped.signal)
       const settle = (verdict: Verdict) => {
-        aborted.removeEventListener('abort', onAbort)
+        aborted.release()
         resolve(all(verdict))
       }
-      aborted.addEventListener('abort', onAbort, { once: true })
+      aborted.signal.addEventListener('abort', onAbort, { once: true })
       this.#stream.write(lines, (error) =>
         settle(error ? retry(errnoOf(error) || 'write_failed') : { kind: 'stored' })
       )
