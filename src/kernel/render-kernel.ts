@@ -223,6 +223,11 @@ export class RenderKernel implements RenderKernelFace {
     return this.#joinedFate(outcome)
   }
 
+  /** For tests of the wrap of record generations. */
+  presetGeneration(generation: number): void {
+    this.#kernel.exports.setGeneration(generation | 0)
+  }
+
   verdicts(): readonly VerdictRun[] {
     const { memory, exports } = this.#kernel
     return Array.from({ length: exports.verdictCount() }, (_, run) => {
