@@ -57,10 +57,8 @@ export class ShardReader {
       const hole = this.#holes.shift()
       if (hole !== undefined) return hole
       const segment = this.#segment()
-      if (segment === null) {
-        if (this.#holes.length > 0) continue
-        return null
-      }
+      if (this.#holes.length > 0) continue
+      if (segment === null) return null
       const walked = this.#offset < segment.endOffset ? this.#open(segment) : null
       const found = walked === null ? null : this.#search.find(walked, this.#byte, this.#offset)
       if (found === null) {

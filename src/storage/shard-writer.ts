@@ -67,6 +67,7 @@ export class ShardWriter implements ShardAppender {
   /** A write failed: acted upon when the running sync has ended. */
   #deferredFailure: WriteFailure | null = null
   #isProbing = false
+  #isEpochDurable = false
   #cancelLazy: CancelTimer | null = null
   #cancelInterval: CancelTimer | null = null
   #cancelProbe: CancelTimer | null = null
@@ -204,10 +205,17 @@ export class ShardWriter implements ShardAppender {
     else if (this.#files.sealed.length > 0) this.#startRound()
   }
 
-  /** Policies other than `sync`: what is written is visible and acked. */
+  /**
+   * Policies other than `sync`: what is written is acked, and visible once a file of the epoch has a durable name. A power
+   * cut would else let the next start take the same epoch, and an id that was delivered would name another record.
+   */
   #settleWritten(): void {
     this.#flush()
-    this.#publish(this.#frames.whole)
+    if (this.#isEpochDurable || this.#options.durability === 'memory') {
+      this.#publish(this.#frames.whole)
+    } else if (this.#round === null) {
+      this.#startRound()
+    }
     for (const waiter of this.#takeWrittenWaiters()) waiter.onDurable()
   }
 
@@ -275,10 +283,11 @@ export class ShardWriter implements ShardAppender {
       segment.durableByte = segment === round.end.segment ? round.end.byte : segment.endByte
       segment.isNameDurable = true
     }
+    this.#isEpochDurable = true
     this.#durable = round.end
     this.#frames.durableOffset = round.end.offset
     for (const segment of round.sealed) this.#files.finish(segment)
-    if (this.#options.durability === 'sync') this.#publish(round.end)
+    this.#publish(this.#options.durability === 'sync' ? round.end : this.#frames.whole)
     for (const waiter of round.waiters) waiter.onDurable()
     const failure = this.#deferredFailure
     if (failure !== null) this.#giveUp(failure.error, 'write', [])
@@ -359,7 +368,7 @@ export class ShardWriter implements ShardAppender {
     const { whole } = this.#frames
     const durable = this.#durable
     const rejected = isSync ? [...roundWaiters, ...this.#takeWrittenWaiters()] : []
-    if (!isSync) this.#publish(whole)
+    if (!isSync && this.#isEpochDurable) this.#publish(whole)
     const kept = isSync ? [] : this.#takeWrittenWaiters()
     const newest = this.#files.active ?? this.#files.sealed.at(-1) ?? durable.segment
     const last = isSync ? durable.segment : newest
@@ -393,6 +402,7 @@ export class ShardWriter implements ShardAppender {
     this.#frames.openFresh().then(
       () => {
         this.#isProbing = false
+        this.#isEpochDurable = true
         this.#enter('ok', null)
         this.#goOn()
       },
@@ -430,6 +440,7 @@ export class ShardWriter implements ShardAppender {
 
   #continueClosing(): void {
     if (this.#options.durability !== 'sync') this.#settleWritten()
+    if (this.#round !== null) return
     if (this.#startRound() || this.#deferredFailure !== null) return
     this.#endClosing()
   }
