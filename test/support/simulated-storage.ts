@@ -325,6 +325,11 @@ export class SimulatedStorage implements Storage {
   /** Puts a file there, durable, whatever was there before. */
   put(file: string, bytes: Buffer): void {
     this.mkdir(path.dirname(file))
+    for (let at = path.dirname(file); ; at = path.dirname(at)) {
+      const parent = this.#directory(at)
+      applyNames(parent, [...parent.pending])
+      if (at === '/') break
+    }
     const { directory, name } = this.#parentOf(file)
     const node = newFile()
     writeAt(node, bytes, 0)
