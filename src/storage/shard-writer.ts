@@ -229,7 +229,8 @@ export class ShardWriter implements ShardAppender {
     const delayMs = this.#options.syncIntervalMs ?? SYNC_INTERVAL_MS_DEFAULT
     this.#cancelInterval ??= this.#options.clock.after(delayMs, () => {
       this.#cancelInterval = null
-      if (this.#round === null && this.#closing === null) this.#startRound()
+      const isIdle = this.#round === null && this.#closing === null
+      if (isIdle && this.#state === 'ok') this.#startRound()
     })
   }
 
@@ -241,6 +242,7 @@ export class ShardWriter implements ShardAppender {
 
   /** Syncs everything that is written. False: there was nothing. */
   #startRound(): boolean {
+    invariant(!this.#isProbing, 'sync while a fresh segment is made')
     this.#flush()
     const { active, sealed } = this.#files
     const end = this.#frames.whole

@@ -21,7 +21,7 @@ for (const durability of ['sync', 'interval', 'os'] as const) {
     const fresh = Array.from({ length: seedCount }, (_, index) => index + 1)
     let crashCount = 0
     for (const seed of [...REGRESSIONS[durability], ...fresh]) {
-      const report = await livesOf({ seed, durability })
+      const report = await livesOf({ seed, durability, faultShare: seed % 2 === 0 ? 0.05 : 0 })
       crashCount += report.crashCount
       t.same(report.findings.slice(0, 5), [], `seed ${seed}`)
       if (report.findings.length > 0) return

@@ -2,18 +2,22 @@
 // random operation. After each death everything that the promise says is checked against a plain list of what was done.
 
 import type { Durability } from '../../src/storage/append.ts'
-import type { Cursor } from '../../src/storage/cursor.ts'
+import { Cursor } from '../../src/storage/cursor.ts'
 import { deleteBelow, dropOldest, heldOffset } from '../../src/storage/retention.ts'
 import { makeDirectoryDurable } from '../../src/storage/shard-directory.ts'
 import type { Storage } from '../../src/storage/storage.ts'
 import { FakeClock, settled } from './fake-clock.ts'
-import { DIRECTORY, openCursor, type ReadRecord, ShardHarness } from './shard-harness.ts'
+import { cursorOptions, DIRECTORY, type ReadRecord, ShardHarness } from './shard-harness.ts'
 import { CrashSignal, SimulatedStorage } from './simulated-storage.ts'
+
+const CURSOR_FILE = `${DIRECTORY}/search.cur`
 
 export interface LifeOptions {
   readonly seed: number
   readonly durability: Durability
   readonly lifeCount?: number
+  /** Share of syncs and of writes that fail, each in its own way. */
+  readonly faultShare?: number
   /** Faults in the code under test, for testing the tests. */
   readonly mutate?: Mutation
 }
@@ -50,6 +54,8 @@ interface World {
   /** `epoch/offset` of every record ever read. */
   readonly places: Map<string, number>
   readonly findings: string[]
+  /** A cursor was durable once. */
+  hasCursor: boolean
 }
 
 export async function livesOf(options: LifeOptions): Promise<LifeReport> {
@@ -64,7 +70,8 @@ export async function livesOf(options: LifeOptions): Promise<LifeReport> {
     delivered: new Set(),
     dropped: new Set(),
     places: new Map(),
-    findings: []
+    findings: [],
+    hasCursor: false
   }
   let crashCount = 0
   for (let life = 0; life < (options.lifeCount ?? 12); life++) {
@@ -73,7 +80,7 @@ export async function livesOf(options: LifeOptions): Promise<LifeReport> {
     const clock = new FakeClock(nowMs)
     storage.crashAtOperation = storage.operationCount + 1 + Math.floor(storage.random() ** 2 * 120)
     try {
-      await live(storage, clock, world, options.mutate ?? {})
+      await live(storage, clock, world, options)
     } catch (error) {
       if (!(error instanceof CrashSignal) && !storage.isCrashed) throw error
     }
@@ -98,7 +105,11 @@ function open(
   const disk = mutate.storage?.(storage) ?? storage
   const recoveryDisk = mutate.recoveryStorage?.(storage) ?? disk
   makeDirectoryDurable(recoveryDisk, DIRECTORY)
-  const cursor = openCursor(recoveryDisk)
+  const options = cursorOptions(disk)
+  const loaded = storage.stat(CURSOR_FILE) === null ? null : Cursor.load(options, 0)
+  if (loaded?.wasReset === true && world.hasCursor) world.findings.push('the cursor was reset')
+  const cursor = loaded?.cursor ?? Cursor.create(options, 0)
+  world.hasCursor = true
   const shard = new ShardHarness({
     storage: recoveryDisk,
     writerStorage: disk,
@@ -116,9 +127,11 @@ async function live(
   storage: SimulatedStorage,
   clock: FakeClock,
   world: World,
-  mutate: Mutation
+  options: LifeOptions
 ): Promise<void> {
+  const mutate = options.mutate ?? {}
   const { shard, cursor } = open(storage, clock, world, mutate)
+  injectFaults(storage, options.faultShare ?? 0)
   shard.onAck = (ids) => {
     if (storage.isCrashed) return
     for (const id of ids) world.acked.add(id)
@@ -144,6 +157,17 @@ async function live(
   await settled()
   await ended(storage, shard.writer.close())
   await ended(storage, cursor.persist())
+}
+
+/** Syncs of segments that fail, and writes to them that take less than all. */
+function injectFaults(storage: SimulatedStorage, share: number): void {
+  if (share === 0) return
+  storage.fail = ({ name, path }) =>
+    name === 'datasync' && path.endsWith('.seg') && storage.random() < share ? 'EIO' : null
+  storage.shorten = ({ path }, byteCount) =>
+    path.endsWith('.seg') && storage.random() < share
+      ? Math.floor(storage.random() * byteCount)
+      : null
 }
 
 /** Waits for the promise as long as there is power; after a cut nothing settles any more. */
