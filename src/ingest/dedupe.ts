@@ -6,6 +6,7 @@
 // channel, because a sender may come back on another one.
 
 import type { DurableListener, Resends } from '../plugin/input.ts'
+import type { ShardSpec } from '../threads/messages.ts'
 
 /** Ids remembered; a key is about 60 bytes. */
 export const RESENDS_MAX = 100_000
@@ -103,4 +104,32 @@ export class ResendTable implements Resends {
       return
     }
   }
+}
+
+/**
+ * Ids found in the shards at start that no resend needs to be stored for: every route that takes the tag has the message.
+ * One that only some of its routes have was cut short by the end of the process; stored again it is twice in those, left
+ * out it would be missing in the others. `logsOf`: per input, the logs that take a tag.
+ */
+export function recoveredKeys(
+  shards: readonly ShardSpec[],
+  logsOf: (tag: Buffer) => readonly (readonly string[])[]
+): string[] {
+  const logsByKey = new Map<string, Set<string>>()
+  for (const { log, recoveredIngestIds } of shards) {
+    for (const key of recoveredIngestIds) {
+      const logs = logsByKey.get(key)
+      if (logs === undefined) logsByKey.set(key, new Set([log]))
+      else logs.add(log)
+    }
+  }
+  const keys: string[] = []
+  for (const [key, logs] of logsByKey) {
+    const tag = Buffer.from(key.slice(0, key.indexOf('\0')), 'latin1')
+    const isWhole = logsOf(tag).every(
+      (taking) => !taking.some((log) => logs.has(log)) || taking.every((log) => logs.has(log))
+    )
+    if (isWhole) keys.push(key)
+  }
+  return keys
 }

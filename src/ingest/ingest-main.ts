@@ -15,7 +15,7 @@ import type { Storage } from '../storage/storage.ts'
 import type { FromIngest, IngestThreadData, ToIngest } from '../threads/messages.ts'
 import { QueueAppender, type RouteTarget } from './appender.ts'
 import { Doorbell } from './control-block.ts'
-import { type ResendChannel, type ResendNews, ResendTable } from './dedupe.ts'
+import { type ResendChannel, type ResendNews, ResendTable, recoveredKeys } from './dedupe.ts'
 import { SharedCounters } from './input-counters.ts'
 import { RoomWaiters } from './pressure.ts'
 import { Router } from './router.ts'
@@ -55,10 +55,6 @@ export class IngestMain {
     this.#options = options
     const { channel, clock, data, storage } = options
     this.#log = logTo(options)
-    this.#resends = new ResendTable(
-      data.shards.flatMap(({ recoveredIngestIds }) => recoveredIngestIds),
-      channel
-    )
     const inputCount = Object.keys(data.config.inputs).length
     this.#shards = new ShardSet({
       data,
@@ -70,9 +66,17 @@ export class IngestMain {
       post: (message) => options.post(message),
       onRoom: () => this.#room.wake()
     })
+    const router = this.#createRouter((input, tag) => this.#warnUnmatched(input, tag))
+    // Another one, because the tags of the past are no reason to warn.
+    const past = this.#createRouter(() => {})
+    const inputIds = Object.keys(data.config.inputs)
+    const known = recoveredKeys(data.shards, (tag) =>
+      inputIds.map((id) => past.lookup(id, tag).map(({ log }) => log))
+    )
+    this.#resends = new ResendTable(known, channel)
     this.#appender = new QueueAppender({
       clock,
-      router: this.#createRouter(),
+      router,
       deadLetters: (inputId) => this.#shards.target(`dlq/in.${inputId}`),
       room: this.#room
     })
@@ -160,7 +164,7 @@ export class IngestMain {
     return new SharedCounters(new Float64Array(this.#options.data.counters), ordinal)
   }
 
-  #createRouter(): Router<RouteTarget> {
+  #createRouter(onUnmatched: (input: string, tag: string) => void): Router<RouteTarget> {
     const { routes } = this.#options.data.config
     return new Router({
       rules: routes.map((route) => ({
@@ -170,7 +174,7 @@ export class IngestMain {
         isContinue: route.goesOn
       })),
       unmatched: this.#shards.target('dlq/unmatched'),
-      onUnmatched: (input, tag) => this.#warnUnmatched(input, tag)
+      onUnmatched
     })
   }
 

@@ -60,10 +60,17 @@ export class Store {
     return this.#byLog.get(log) ?? []
   }
 
-  /** Shards that each ingest thread writes. */
+  /** Shards that each ingest thread writes. All know the chunk ids of the whole log: a sender may come back on another. */
   shardsByThread(threadCount: number): OpenedShard['spec'][][] {
     return Array.from({ length: threadCount }, (_, index) =>
-      this.shards.filter(({ spec }) => spec.shardNumber === index).map(({ spec }) => spec)
+      this.shards
+        .filter(({ spec }) => spec.shardNumber === index)
+        .map(({ spec }) => ({
+          ...spec,
+          recoveredIngestIds: this.shardsOf(spec.log).flatMap(
+            (shard) => shard.spec.recoveredIngestIds
+          )
+        }))
     )
   }
 

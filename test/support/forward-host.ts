@@ -29,6 +29,15 @@ export const FORWARD_DEFAULTS: ForwardOptions = {
 
 export const FORWARD_MODULE = new URL('../../plugins/inputs/forward/input.ts', import.meta.url).href
 
+export function forwardInput(
+  options: Partial<ForwardOptions> = {}
+): Pick<HostOptions, 'inputs' | 'inputModules'> {
+  return {
+    inputs: { fwd: { type: 'forward', config: { ...FORWARD_DEFAULTS, ...options } } },
+    inputModules: { forward: FORWARD_MODULE }
+  }
+}
+
 export interface ForwardHost {
   readonly host: IngestHost
   readonly address: string
@@ -40,12 +49,10 @@ export async function forwardHost(
   hostOptions: Partial<HostOptions> = {}
 ): Promise<ForwardHost> {
   const host = new IngestHost({
-    directory: t.testdir(),
-    inputs: { fwd: { type: 'forward', config: { ...FORWARD_DEFAULTS, ...options } } },
-    inputModules: {
-      forward: FORWARD_MODULE
-    },
-    ...hostOptions
+    ...forwardInput(options),
+    ...hostOptions,
+    // A second call would empty the directory of the first.
+    directory: hostOptions.directory ?? t.testdir()
   })
   const [address = ''] = await host.start(t)
   return { host, address }

@@ -34,10 +34,11 @@ export async function httpHost(
   hostOptions: Partial<HostOptions> = {}
 ): Promise<HttpHost> {
   const host = new IngestHost({
-    directory: t.testdir(),
     inputs: { web: { type: 'http', config: { ...HTTP_DEFAULTS, ...options } } },
     inputModules: { http: new URL('../../plugins/inputs/http/input.ts', import.meta.url).href },
-    ...hostOptions
+    ...hostOptions,
+    // A second call would empty the directory of the first.
+    directory: hostOptions.directory ?? t.testdir()
   })
   const [address = ''] = await host.start(t)
   return { host, url: address.replace('tcp:', 'http:') }

@@ -19,12 +19,17 @@ import { FRAME_HEADER, frameBytesOf, SEGMENT_HEADER } from '../../src/storage/fo
 import { decodeFrameHeader, decodeGroups, isPayloadIntact } from '../../src/storage/frame.ts'
 import { parseSegmentName, segmentSalt } from '../../src/storage/segment-names.ts'
 import { nodeStorage, type Storage } from '../../src/storage/storage.ts'
-import type { FromIngest, IngestThreadData, ShardSpec } from '../../src/threads/messages.ts'
+import type {
+  FromIngest,
+  IngestThreadData,
+  ShardSpec,
+  ShardStart
+} from '../../src/threads/messages.ts'
 import { CONTROL_BLOCK_BYTES } from '../../src/threads/shared.ts'
 import { FakeClock, settled } from './fake-clock.ts'
 
-const STORE = { uuid: Buffer.alloc(16, 1), secret: Buffer.alloc(16, 2) }
-const hash = new ScanKernel({ memoryBytes: 16 * 1024 * 1024 }).hash
+export const STORE = { uuid: Buffer.alloc(16, 1), secret: Buffer.alloc(16, 2) }
+export const hash = new ScanKernel({ memoryBytes: 16 * 1024 * 1024 }).hash
 
 export interface StoredRecord {
   readonly tag: string
@@ -49,9 +54,10 @@ export interface HostOptions {
   readonly routes?: readonly Partial<RouteConfig>[]
   readonly clock?: Clock
   readonly storage?: Storage
-  readonly recoveredIngestIds?: readonly string[]
+  /** Of all routes, or by log. */
+  readonly recoveredIngestIds?: readonly string[] | Readonly<Record<string, readonly string[]>>
+  readonly starts?: Readonly<Record<string, ShardStart>>
   readonly thread?: { readonly index: number; readonly count: number }
-  readonly epoch?: number
 }
 
 export function routeOf(rest: Partial<RouteConfig>): RouteConfig {
@@ -75,6 +81,7 @@ export function routeOf(rest: Partial<RouteConfig>): RouteConfig {
 
 export class IngestHost {
   readonly main: IngestMain
+  readonly data: IngestThreadData<MillraceConfig>
   readonly messages: FromIngest[] = []
   readonly shards: readonly ShardSpec[]
   readonly #options: HostOptions
@@ -93,7 +100,7 @@ export class IngestHost {
     this.shards = logs.map((log) => this.#spec(log, index))
     const counters = new SharedArrayBuffer(ingestCounterBytes(inputIds.length))
     this.#counters = new Float64Array(counters)
-    const data: IngestThreadData<MillraceConfig> = {
+    this.data = {
       index,
       count,
       generation: 1,
@@ -105,7 +112,7 @@ export class IngestHost {
       counters
     }
     this.main = new IngestMain({
-      data,
+      data: this.data,
       clock: options.clock ?? systemClock,
       storage: options.storage ?? nodeStorage,
       channel: null,
@@ -180,16 +187,27 @@ export class IngestHost {
       directory,
       logId: logIdOf(STORE.uuid, `${log}/${name}`),
       control: new SharedArrayBuffer(CONTROL_BLOCK_BYTES),
-      start: {
-        epoch: this.#options.epoch ?? 1_700_000_000,
-        nextOffset: 0,
-        nextOrdinal: 0,
-        prevValidEndByte: 0,
-        lastAppendTimeMs: 0
-      },
-      recoveredIngestIds: log.startsWith('routes/') ? (this.#options.recoveredIngestIds ?? []) : []
+      start: this.#options.starts?.[log] ?? FIRST_START,
+      recoveredIngestIds: idsOf(this.#options.recoveredIngestIds ?? [], log)
     }
   }
+}
+
+const FIRST_START: ShardStart = {
+  epoch: 1_700_000_000,
+  nextOffset: 0,
+  nextOrdinal: 0,
+  prevValidEndByte: 0,
+  lastAppendTimeMs: 0
+}
+
+function idsOf(
+  ids: NonNullable<HostOptions['recoveredIngestIds']>,
+  log: string
+): readonly string[] {
+  if (!log.startsWith('routes/')) return []
+  // An array is no record, which the union type cannot tell apart by itself.
+  return Array.isArray(ids) ? ids : ((ids as Record<string, readonly string[]>)[log] ?? [])
 }
 
 function configOf(options: HostOptions, routes: readonly RouteConfig[]): MillraceConfig {

@@ -4,7 +4,7 @@
 import fs from 'node:fs'
 import type { Durability } from '../../../src/config/schema.ts'
 import { systemClock } from '../../../src/core/clock.ts'
-import { FORWARD_DEFAULTS, FORWARD_MODULE } from '../../../test/support/forward-host.ts'
+import { forwardInput } from '../../../test/support/forward-host.ts'
 import { IngestHost, routeOf } from '../../../test/support/ingest-host.ts'
 
 const [directory = 'ingest-only-data', durability = 'sync'] = process.argv.slice(2)
@@ -12,8 +12,7 @@ fs.rmSync(directory, { recursive: true, force: true })
 
 const host = new IngestHost({
   directory,
-  inputs: { fwd: { type: 'forward', config: { ...FORWARD_DEFAULTS } } },
-  inputModules: { forward: FORWARD_MODULE },
+  ...forwardInput(),
   // One of the policies of the schema, given on the command line.
   routes: [routeOf({ durability: durability as Durability, bytesMax: 2 ** 40 })]
 })

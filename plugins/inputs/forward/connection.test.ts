@@ -229,16 +229,13 @@ t.test('C15 connections above the limit are reset', async (t) => {
 })
 
 t.test('C26 resends are stored by the rules of each mode', async (t) => {
+  const base = t.testdir()
   for (const [dedupe, onHealthy, afterBreak] of [
     ['window', 1, 1],
     ['unconfirmed', 2, 1],
     ['off', 2, 2]
   ] as const) {
-    const { host, address } = await forwardHost(
-      t,
-      { dedupe },
-      { directory: t.testdir({ [dedupe]: {} }) }
-    )
+    const { host, address } = await forwardHost(t, { dedupe }, { directory: `${base}/${dedupe}` })
     const client = await ForwardClient.connect(address)
     const expected = ackOf('h', 'h', 'next')
     for (const bytes of [message('healthy', 'h'), message('healthy', 'h'), message('n', 'next')]) {
@@ -293,7 +290,7 @@ t.test('P20 a body that cannot be decompressed is a dead letter, or refused', as
   const strict = await forwardHost(
     t,
     { on_undecodable: 'reject' },
-    { directory: t.testdir({ strict: {} }) }
+    { directory: `${t.testdirName}/strict` }
   )
   const refused = await ForwardClient.connect(strict.address)
   refused.send(bytes)
@@ -336,6 +333,7 @@ t.test('large bodies are decompressed beside other connections and stored in ord
 })
 
 t.test('tags are replaced, prefixed, defaulted and cut', async (t) => {
+  const base = t.testdir()
   for (const [options, expected] of [
     [{}, ['t', 'untagged', 'é'.repeat(512)]],
     [{ tag: 'fixed' }, ['fixed', 'fixed', 'fixed']],
@@ -343,7 +341,7 @@ t.test('tags are replaced, prefixed, defaulted and cut', async (t) => {
     [{ tag_prefix_raw: 'p' }, ['pt', 'puntagged', `p${'é'.repeat(511)}`]]
   ] as const) {
     const { host, address } = await forwardHost(t, options, {
-      directory: t.testdir({ [JSON.stringify(options).replaceAll('"', '')]: {} })
+      directory: `${base}/${expected[0]}`
     })
     const client = await ForwardClient.connect(address)
     for (const tag of ['t', '', 'é'.repeat(2000)]) client.send(message('x', tag.slice(0, 1), tag))
@@ -357,6 +355,7 @@ t.test('tags are replaced, prefixed, defaulted and cut', async (t) => {
 })
 
 t.test('the address of the sender is stored only when an option asks for it', async (t) => {
+  const base = t.testdir()
   for (const [isStored, source] of [
     [false, 'fwd\0'],
     [true, 'fwd\0' + '127.0.0.1']
@@ -364,7 +363,7 @@ t.test('the address of the sender is stored only when an option asks for it', as
     const { host, address } = await forwardHost(
       t,
       { source_address: isStored },
-      { directory: t.testdir({ [String(isStored)]: {} }) }
+      { directory: `${base}/${isStored}` }
     )
     const client = await ForwardClient.connect(address)
     client.send(message('x', 'c1'))
