@@ -16,6 +16,8 @@ export const MESSAGE_DECOMPRESSED_BYTES_MAX = 64 * MIB
 export const RECORD_BYTES_MAX = 8 * MIB
 /** Depth of maps and arrays within a record. */
 export const RECORD_NESTING_MAX = 128
+/** Depth at which a stream is given up: the check of records recurses, one level of stack per container. */
+export const SCAN_NESTING_MAX = 1024
 /** Tags are cut to this many bytes; caches of tags are bounded by count. */
 export const TAG_BYTES_MAX = 1024
 /** Chunk ids above are refused: an ack repeats them. */

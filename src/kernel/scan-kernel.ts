@@ -11,7 +11,8 @@ import {
   MESSAGE_ENTRIES_MAX,
   MESSAGE_IN_ONE_FRAME_BYTES_MAX,
   RECORD_BYTES_MAX,
-  RECORD_NESTING_MAX
+  RECORD_NESTING_MAX,
+  SCAN_NESTING_MAX
 } from '../core/limits.ts'
 import { BlockAllocator } from './blocks.ts'
 import { firstBytesOf } from './first-bytes.ts'
@@ -133,6 +134,7 @@ export class ScanKernel {
       MESSAGE_IN_ONE_FRAME_BYTES_MAX,
       RECORD_BYTES_MAX,
       RECORD_NESTING_MAX,
+      SCAN_NESTING_MAX,
       CONSECUTIVE_INVALID_MAX,
       options.messageEntriesMax ?? MESSAGE_ENTRIES_MAX,
       ACK_TOKEN_BYTES_MAX,

@@ -199,7 +199,7 @@ const cutsOf = fc.array(fc.nat(), { maxLength: 6 })
 
 /** What fuzzing found once. */
 const FOUND: readonly (readonly [string, string])[] = [
-  ['a c1 in a packed batch within a batch', '92a174dc000192a178c6000000026081c1'],
+  ['a c1 in a packed batch within a batch', '92a174dc000192a178c600000001c1'],
   ['a metadata header whose time is an extension of type 0 and one byte', '93a17492d400ff8080'],
   ['a damaged length beside a reserved byte', '92a174c6ffffffffc1']
 ]

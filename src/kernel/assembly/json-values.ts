@@ -17,7 +17,7 @@ const TRUE: u32 = 0x65757274
 const NULL: u32 = 0x6c6c756e
 const FALS: u32 = 0x736c6166
 
-let nestingMax: u32 = 128
+let nestingMax: u32 = 0
 /** A line feed ends a record that is not complete: one bad line costs no other. */
 let isByLine: bool = false
 let timeKey: usize = 0

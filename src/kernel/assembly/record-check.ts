@@ -3,16 +3,16 @@
 
 import { be16, be32, CUT, noteReserved, WRONG } from './msgpack'
 
-/** Containers within each other before a stream is given up; the first container is depth 1. */
-const SCAN_NESTING_MAX: u32 = 1024
-
-let recordNestingMax: u32 = 128
+/** Containers within each other, the first one is depth 1: in a record, and before a stream is given up. */
+let recordNestingMax: u32 = 0
+let scanNestingMax: u32 = 0
 
 /** 1 when a container lay deeper than a record may; the caller resets it. */
 export let isTooDeep: u32 = 0
 
-export function setRecordNestingMax(depth: u32): void {
-  recordNestingMax = depth
+export function setNestingMax(record: u32, scan: u32): void {
+  recordNestingMax = record
+  scanNestingMax = scan
 }
 
 export function resetTooDeep(): void {
@@ -124,7 +124,7 @@ export function checkValues(p: usize, end: usize, left: u64, depth: u32): usize 
     if (p > end) return CUT
     if (depth > recordNestingMax) {
       isTooDeep = 1
-      if (depth > SCAN_NESTING_MAX) return WRONG
+      if (depth > scanNestingMax) return WRONG
     }
     p = checkValues(p, end, inner, depth + 1)
     if (p <= WRONG) return p

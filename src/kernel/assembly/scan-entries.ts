@@ -54,11 +54,11 @@ const OPEN_SECONDS: u32 = 0xffffffff
 const CLOSE_SECONDS: u32 = 0xfffffffe
 
 /** Spans of one message; the tables must have room for as many before a message is begun. */
-let messageSpansMax: u32 = 4096
-let spanBytesMax: usize = 4194304
-let recordBytesMax: usize = 8388608
-let invalidRunMax: u32 = 1000
-let entriesMax: u32 = 5000000
+let messageSpansMax: u32 = 0
+let spanBytesMax: usize = 0
+let recordBytesMax: usize = 0
+let invalidRunMax: u32 = 0
+let entriesMax: u32 = 0
 
 export function setEntryLimits(
   spans: u32,

@@ -15,7 +15,7 @@ export let compression: u32 = 0
 /** 1 to 4: not logs. */
 export let signal: u32 = 0
 
-let ackBytesMax: u32 = 4096
+let ackBytesMax: u32 = 0
 
 export function setAckBytesMax(bytes: u32): void {
   ackBytesMax = bytes

@@ -2,7 +2,7 @@
 // complete is only skipped over, and read once when its end is known. bench/micro/kernel/scan.bench.ts measures it.
 
 import { CUT, isArrayByte, WRONG } from './msgpack'
-import { setRecordNestingMax } from './record-check'
+import { setNestingMax } from './record-check'
 import { scanEntries, setEntryLimits, spansPerMessage } from './scan-entries'
 import { closeUnit, readMessage, setMergedBytesMax } from './scan-message'
 import { setAckBytesMax } from './scan-option'
@@ -79,6 +79,7 @@ export function scanSetLimits(
   spanBytes: u32,
   recordBytes: u32,
   recordNesting: u32,
+  scanNesting: u32,
   invalidRun: u32,
   entries: u32,
   ackToken: u32,
@@ -87,7 +88,7 @@ export function scanSetLimits(
   setMessageBytesMax(messageBytes)
   setMergedBytesMax(mergedBytes)
   setEntryLimits(messageSpans, spanBytes, recordBytes, invalidRun, entries)
-  setRecordNestingMax(recordNesting)
+  setNestingMax(recordNesting, scanNesting)
   setAckBytesMax(ackToken)
   setTimeUnitGuess(isTimeUnitGuessed)
 }
