@@ -57,7 +57,10 @@ export class TroubleLog {
     const failedMs = this.#clock.monotonicMs() - this.#failingSinceMs
     this.#failingSinceMs = null
     this.#reasons.clear()
-    this.#log.info({ event: 'output.recovered', failedMs }, 'destination takes everything again')
+    this.#log.info(
+      { event: 'output.recovered', failedMs: Math.round(failedMs) },
+      'destination takes everything again'
+    )
   }
 }
 
