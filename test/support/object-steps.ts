@@ -44,8 +44,7 @@ export function runOperation(
         const [only, more] = value.template.parts
         if (only?.kind === 'record' && more === undefined) {
           const found = lookUp(before, only.path)
-          if (found !== undefined) record.fields.set(key, found)
-          else if (only.fallback !== null) record.fields.set(key, new Text(only.fallback))
+          record.fields.set(key, found ?? new Text(only.fallback ?? ''))
           continue
         }
         const values = valuesOf({ ...record, fields: before })
