@@ -118,6 +118,11 @@ const rename = fc
     fc.shuffledSubarray([...KEYS, 'new', 'other'], { minLength: 3, maxLength: 3 }),
     fc.constantFrom('replace', 'keep')
   )
+  .filter(
+    ([from, to, onConflict]) =>
+      onConflict === 'replace' ||
+      !to.slice(0, from.length).some((name) => from.some((each) => each === name))
+  )
   .map(([from, to, onConflict]) => ({
     rename: {
       on_conflict: onConflict,

@@ -44,7 +44,7 @@ export function runOperation(
         const [only, more] = value.template.parts
         if (only?.kind === 'record' && more === undefined) {
           const found = lookUp(before, only.path)
-          record.fields.set(key, found ?? new Text(only.fallback ?? ''))
+          record.fields.set(key, found === undefined ? new Text(only.fallback ?? '') : found)
           continue
         }
         const values = valuesOf({ ...record, fields: before })
@@ -226,7 +226,8 @@ function merge(
     const existing = record.fields.get(key)
     if (existing !== undefined && operation.onConflict === 'keep') continue
     if (existing !== undefined && operation.onConflict === 'rename') {
-      record.fields.set(`${key}_orig`, existing)
+      const aside = { from: key, to: `${key}_orig` }
+      record.fields = renamed(record.fields, { kind: 'rename', pairs: [aside], onConflict: 'replace' })
     }
     record.fields.set(key, value)
   }

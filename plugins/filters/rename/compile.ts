@@ -21,5 +21,11 @@ export default function compileRename(config: RenameConfig, context: StepContext
     context.fault(['on_conflict'], `on_conflict '${onConflict}' is neither replace nor keep`)
     return { kind: 'rename', pairs, onConflict: 'replace' }
   }
+  if (onConflict === 'keep') {
+    for (const { from } of pairs.filter((pair) => targets.has(pair.from))) {
+      // Whether the target is free would depend on whether another pair was refused.
+      context.fault([from], `with on_conflict keep '${from}' cannot get a name and give its own`)
+    }
+  }
   return { kind: 'rename', pairs, onConflict }
 }

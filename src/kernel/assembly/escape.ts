@@ -109,6 +109,7 @@ function escapeOne<T>(o: usize, s: usize, end: usize): usize {
 function escapeRun<T>(o: usize, s: usize, end: usize): usize {
   if (load<u8>(s) < 0x80) return escapeOne<T>(o, s, end)
   do {
+    const from = s
     while (s + 8 <= end) {
       const w = load<u64>(s)
       // Two times lead E1..EF without ED, and two continuation bytes: nothing else to check.
