@@ -227,7 +227,11 @@ function merge(
     if (existing !== undefined && operation.onConflict === 'keep') continue
     if (existing !== undefined && operation.onConflict === 'rename') {
       const aside = { from: key, to: `${key}_orig` }
-      record.fields = renamed(record.fields, { kind: 'rename', pairs: [aside], onConflict: 'replace' })
+      record.fields = renamed(record.fields, {
+        kind: 'rename',
+        pairs: [aside],
+        onConflict: 'replace'
+      })
     }
     record.fields.set(key, value)
   }
@@ -240,7 +244,7 @@ function read(operation: ParseOperation, text: string): Map<string, Value> | str
     try {
       parsed = JSON.parse(text.replace(/^\uFEFF/, ''))
     } catch {
-      return text.trim() === '' ? 'empty' : 'bad_json'
+      return 'bad_json'
     }
     if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) return 'not_object'
     return new Map(
