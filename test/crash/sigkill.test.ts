@@ -76,6 +76,7 @@ outputs:
     endpoints: ["http://127.0.0.1:${ports.search}"]
     index: crash
     flush_interval: 100ms
+    retry: {base: 20ms, cap: 200ms}
 `
 }
 
@@ -146,7 +147,7 @@ t.test(`Q90 no acked record is lost or doubled over ${KILLS} SIGKILLs`, async (t
   t.ok(ledger.ackedChunks >= KILLS - earlyKills, 'every life under load acked something')
   t.ok(resent > 0, 'chunks were sent again after kills')
 
-  const last = await startRouter(setup)
+  const last = await startRouter(t, setup)
   await eventually('the backlog is visible without new input', DRAIN_LIMIT_MS, () => {
     return missing(ledger.acked, documents).length === 0
   }).catch(() => undefined)

@@ -26,7 +26,7 @@ t.setTimeout(300_000)
 async function stored(t: Test, send: (port: number) => Promise<unknown>): Promise<StoredRecord[]> {
   const folder = shortDir(t)
   const [port, adminPort] = [await freePort(), await freePort()]
-  const router = await startRouter({
+  const router = await startRouter(t, {
     folder,
     adminPort,
     config: `version: 1
@@ -37,7 +37,6 @@ routes: {all: {match: "**", to: [files]}}
 outputs: {files: {type: file, path: "${folder}/out/\${tag}.ndjson"}}
 `
   })
-  t.teardown(() => router.kill())
   await send(port)
   const read = () => readRecords(join(folder, 'out'))
   await eventually(`${COUNT} records are stored`, LIMIT_MS, () => read().length >= COUNT).catch(

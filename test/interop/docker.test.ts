@@ -109,7 +109,7 @@ async function driver(t: Test, engine: DockerEngine): Promise<void> {
   const folder = shortDir(t)
   const [port, adminPort] = [await freePort(), await freePort()]
   const socket = join(folder, 'fluent.sock')
-  const router = await startRouter({
+  const router = await startRouter(t, {
     folder,
     adminPort,
     config: `version: 1
@@ -120,7 +120,6 @@ routes: {all: {match: "**", to: [files]}}
 outputs: {files: {type: file, path: "${folder}/out/\${tag}.ndjson"}}
 `
   })
-  t.teardown(() => router.kill())
   const cases = driverCases(port, socket)
   for (const each of cases) await runLogging(engine, each)
   const expected = cases.length * (LINES + 3)

@@ -63,7 +63,7 @@ async function delivers(t: Test): Promise<void> {
   const motoPort = await freePort()
   const client = await startMoto(t, motoPort)
   const [forwardPort, adminPort] = [await freePort(), await freePort()]
-  const router = await startRouter({
+  const router = await startRouter(t, {
     folder,
     adminPort,
     config: `version: 1
@@ -84,7 +84,6 @@ outputs:
     flush_interval: 200ms
 `
   })
-  t.teardown(() => router.kill())
   const startMs = Date.now() - 60_000
   const source = new EventSource({
     name: 'cw',

@@ -46,6 +46,7 @@ outputs:
     index: "${prefix}-\${time:%Y.%m.%d}"
     include_tag_key: true
     flush_interval: 200ms
+    retry: {base: 100ms, cap: 1s}
 `
   return { folder, config, adminPort, forwardPort }
 }
@@ -80,8 +81,7 @@ async function outages(t: Test, search: OpenSearchServer): Promise<void> {
   }
   const visible = () => search.count('outage-*')
 
-  let router = await startRouter(job)
-  t.teardown(() => router.kill())
+  let router = await startRouter(t, job)
   for (const sender of senders) sender.start()
   await send(EVENTS / 3)
   await search.stop()
@@ -92,11 +92,11 @@ async function outages(t: Test, search: OpenSearchServer): Promise<void> {
   await eventually('delivery has begun again', LIMIT_MS, async () => (await visible()) > before)
   await router.kill()
   await search.stop('SIGKILL')
-  router = await startRouter(job)
+  router = await startRouter(t, job)
   await send(EVENTS)
   await router.kill()
   await search.start()
-  router = await startRouter(job)
+  router = await startRouter(t, job)
   await eventually('all are visible', LIMIT_MS, async () => (await visible()) >= EVENTS).catch(
     () => undefined
   )
@@ -108,8 +108,7 @@ async function outages(t: Test, search: OpenSearchServer): Promise<void> {
 
 async function shape(t: Test, search: OpenSearchServer): Promise<void> {
   const job = await jobFor(t, 'shape', search.url)
-  const router = await startRouter(job)
-  t.teardown(() => router.kill())
+  const router = await startRouter(t, job)
   const line =
     '203.0.113.7 - bob [20/Nov/2026:10:00:00 +0000] "GET /a?b=1 HTTP/1.1" 404 1234 "-" "curl/8.5.0"'
   const record = { seq: 1, container_id: 'c1', source: 'stdout', log: line }
@@ -130,8 +129,7 @@ async function refusedByMapping(t: Test, search: OpenSearchServer): Promise<void
     template: { mappings: { properties: { status: { type: 'integer' } } } }
   })
   const job = await jobFor(t, 'strict', search.url)
-  const router = await startRouter(job)
-  t.teardown(() => router.kill())
+  const router = await startRouter(t, job)
   await sendOnce(job, 'docker.app', [
     { seq: 1, status: 200 },
     { seq: 2, status: 'many' },

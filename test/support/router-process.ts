@@ -4,11 +4,13 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Test } from 'tap'
 import { eventually } from './eventually.ts'
 
 const MAIN = process.env['MILLRACE_TEST_MAIN'] ?? join(import.meta.dirname, '../../src/main.ts')
 const READY_LIMIT_MS = 30_000
 const LOG_BYTES_KEPT = 64 * 1024
+const LOG_BYTES_SHOWN = 4000
 
 export interface RouterSetup {
   /** Folder for the configuration file; the current folder of the process too. */
@@ -92,13 +94,13 @@ export class RouterProcess {
   }
 }
 
-export async function startRouter(setup: RouterSetup): Promise<RouterProcess> {
+/** Starts a router and waits until it is ready. It ends with the test; when that fails, what it printed is shown. */
+export async function startRouter(t: Test, setup: RouterSetup): Promise<RouterProcess> {
   const router = new RouterProcess(setup)
-  try {
-    await router.ready()
-  } catch (error) {
+  t.teardown(async () => {
     await router.kill()
-    throw error
-  }
+    if (!t.passing()) t.comment(router.log.slice(-LOG_BYTES_SHOWN))
+  })
+  await router.ready()
   return router
 }
