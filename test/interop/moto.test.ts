@@ -104,7 +104,7 @@ outputs:
   t.teardown(() => sender.stop())
   await eventually('everything is acked', LIMIT_MS, () => source.ackedEvents === EVENTS)
   await eventually('everything is sent', LIMIT_MS, async () => {
-    return (await router.metric('millrace_output_sent_records_total')) >= EVENTS
+    return (await router.metric('millrace_queue_delivered_records_total')) >= EVENTS
   })
 
   const seqs: number[] = []

@@ -139,7 +139,7 @@ async function refusedByMapping(t: Test, search: OpenSearchServer): Promise<void
   const documents = await search.documents('strict-*')
   t.same(documents.map(({ _source }) => _source['seq']).sort(), [1, 3])
   await eventually('one dead letter is counted', LIMIT_MS, async () => {
-    return (await router.metric('millrace_output_rejected_records_total')) === 1
+    return (await router.metric('millrace_queue_dead_lettered_records_total')) === 1
   })
   t.equal(await router.stop(), 0)
 }
