@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { createFrameHash, type HashExports } from '../../src/kernel/frame-hash.ts'
 import { instantiateKernel } from '../../src/kernel/instance.ts'
-import { xxh64 } from '../../src/kernel/xxh64.ts'
+import { xxh64 } from '../support/xxh64.ts'
 
 const PRIME32 = 2654435761n
 const PRIME64 = 11400714785074694797n

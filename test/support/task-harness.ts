@@ -4,7 +4,6 @@ import stepCompilers from '../../plugins/steps.ts'
 import { compileTemplate } from '../../src/core/template.ts'
 import type { RenderImports } from '../../src/kernel/render-face.ts'
 import { RenderKernel } from '../../src/kernel/render-kernel.ts'
-import { xxh64 } from '../../src/kernel/xxh64.ts'
 import { finishPerTarget, PLAIN } from '../../src/plugin/finish-bodies.ts'
 import type { RenderHalf, RenderSpec } from '../../src/plugin/output.ts'
 import type { ScriptStep } from '../../src/plugin/step.ts'
@@ -18,6 +17,7 @@ import type { TaskRequest, TaskResult } from '../../src/threads/messages.ts'
 import { FrameStore } from './frame-store.ts'
 import { type Plain, packEntry } from './msgpack-objects.ts'
 import { ObjectKernel } from './object-kernel.ts'
+import { xxh64 } from './xxh64.ts'
 
 boundPatternTime()
 

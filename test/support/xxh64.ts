@@ -1,5 +1,4 @@
-// Runs on: any.
-// XXH64 over any bytes with BigInt: for tools and as the oracle of the kernel's hash. Slow (a few MB/s).
+// XXH64 over any bytes with BigInt: the oracle of the hash in the kernel. Slow (a few MB/s).
 
 const PRIME1 = 0x9e3779b185ebca87n
 const PRIME2 = 0xc2b2ae3d27d4eb4fn
