@@ -12,14 +12,16 @@ const KEPT_BYTES = 230
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what has to go.
 const FORBIDDEN = /[\\/*?"<>|,#:\s\u0000-\u001f\u007f]/g
 
-/** Makes a name out of any text; null when nothing is left of it. */
-export function sanitiseIndexName(raw: string): string | null {
-  // Only a name that the operator wrote that way may begin with a dot; `..` and `.` are no names at all.
+/**
+ * Makes a name out of any text; null when nothing is left of it. Names with a leading dot are the server's own (`.kibana`,
+ * `.opendistro_security`): only where the operator wrote the dot it may stay.
+ */
+export function sanitiseIndexName(raw: string, mayBeHidden: boolean): string | null {
   const clean = raw
     .toWellFormed()
     .toLowerCase()
     .replace(FORBIDDEN, '_')
-    .replace(/^[_\-+]+/, '')
+    .replace(mayBeHidden ? /^[_\-+]+/ : /^[._\-+]+/, '')
   if (/^\.*$/.test(clean)) return null
   return Buffer.byteLength(clean) <= NAME_BYTES_MAX ? clean : shorten(clean, raw)
 }

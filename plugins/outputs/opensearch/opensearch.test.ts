@@ -163,7 +163,12 @@ t.test('O04 index names are made acceptable, or refused with their reason', (t) 
   t.equal(name(''), 'index_name')
   t.equal(name('..'), 'index_name')
   t.equal(name('___'), 'index_name')
-  t.equal(name('.hidden'), '.hidden')
+  t.equal(name('.kibana'), 'kibana', 'records cannot name the indices of the server')
+  const hidden = createRender({ ...DEFAULTS, index: '.logs-${tag}' }, renderContext)
+  t.match(hidden.targetText('.logs-web'), {
+    kind: 'ok',
+    prefix: Buffer.from('{"create":{"_index":".logs-web","_id":"')
+  })
   const long = name('가'.repeat(200))
   t.match(long, /^가{76}-[0-9a-f]{8}$/, 'cut between characters')
   t.not(long, name(`${'가'.repeat(199)}나`), 'names that differ behind the cut stay different')

@@ -12,6 +12,9 @@ const MISSING = 'unknown'
 
 const createRender: CreateRender<OpenSearchOptions> = (options, context): RenderHalf => {
   const hasId = options.id === 'position'
+  const mayBeHidden = options.index.startsWith('.')
+  const nameOf = (target: string) =>
+    options.index_sanitize ? sanitiseIndexName(target, mayBeHidden) : target
   const treatment = { isCompressed: isCompressed(options), isHashed: false }
   return {
     spec: {
@@ -27,7 +30,7 @@ const createRender: CreateRender<OpenSearchOptions> = (options, context): Render
       messageField: null,
       recordBytesMax: options.bulk_bytes
     },
-    targetText: (target) => actionLine(target, hasId, options.index_sanitize),
+    targetText: (target) => actionLine(nameOf(target), hasId),
     finish: (area) => finishTogether(area, treatment)
   }
 }
@@ -35,8 +38,7 @@ const createRender: CreateRender<OpenSearchOptions> = (options, context): Render
 export default createRender
 
 /** `create` alone makes a repeat harmless, and is the only operation that data streams take. */
-function actionLine(target: string, hasId: boolean, isSanitised: boolean): TargetText {
-  const name = isSanitised ? sanitiseIndexName(target) : target
+function actionLine(name: string | null, hasId: boolean): TargetText {
   if (name === null || indexNameFault(name) !== null)
     return { kind: 'refuse', reason: 'index_name' }
   const head = `{"create":{"_index":${JSON.stringify(name)}`
