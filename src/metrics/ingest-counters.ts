@@ -87,6 +87,11 @@ export const INGEST_COUNTERS = [
     'Group markers of OpenTelemetry batches, stored and not counted as records.'
   ),
   counter(
+    'nested_forward',
+    'forward_nested_forward_total',
+    'Batches found in the place of an entry of another batch, stored under their own tag.'
+  ),
+  counter(
     'compression_mismatch',
     'forward_compression_mismatch_total',
     'Bodies whose compression is not the one that the message names.'

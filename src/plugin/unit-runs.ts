@@ -17,19 +17,28 @@ export function refusedBytes(unit: ScanUnit, bytes: Buffer): Buffer {
   return Buffer.concat(gaps)
 }
 
+/**
+ * Runs of the valid entries. `tagOf` makes the tag of a batch that stood in the place of an entry (forward.md 2.5); the
+ * others have `tag`.
+ */
 export function entryRuns(
   unit: ScanUnit,
   bytes: Buffer,
   tag: Buffer,
-  ingestId: Buffer | null
+  ingestId: Buffer | null,
+  tagOf: (received: Buffer) => Buffer
 ): Run[] {
   const runs: Run[] = []
   for (let span = 0; span < unit.spanCount; span++) {
+    const tagStart = unit.spanTagStartByte(span)
     const entries = bytes.subarray(unit.spanStartByte(span), unit.spanEndByte(span))
     const markerStart = unit.spanMarkerStartByte(span)
     const markerEnd = unit.spanMarkerEndByte(span)
     runs.push({
-      tag,
+      tag:
+        tagStart === 0
+          ? tag
+          : tagOf(bytes.subarray(tagStart, tagStart + unit.spanTagByteCount(span))),
       form: 1,
       entries:
         markerStart === markerEnd
@@ -43,4 +52,16 @@ export function entryRuns(
     })
   }
   return runs
+}
+
+/** Runs of one tag side by side, each list a message of its own for the appender. */
+export function runsByTag(runs: readonly Run[]): Run[][] {
+  const lists: Run[][] = []
+  let last: Run | undefined
+  for (const run of runs) {
+    if (last !== undefined && Buffer.compare(last.tag, run.tag) === 0) lists.at(-1)?.push(run)
+    else lists.push([run])
+    last = run
+  }
+  return lists
 }

@@ -12,11 +12,11 @@ import { resetSocket } from '../../../src/net/listener.ts'
 import type { StreamReader } from '../../../src/net/read-into.ts'
 import type { InputContext } from '../../../src/plugin/input.ts'
 import { AckLine } from './ack-line.ts'
-import { type Body, inflateInBackground, inflateNow } from './body-inflater.ts'
+import { BodyStore } from './body-store.ts'
 import type { ForwardOptions } from './options.ts'
 import { PartialBytes, type ReadArea } from './partial-bytes.ts'
 import { TagRule } from './tag-rule.ts'
-import { idsOf, UnitStore } from './unit-store.ts'
+import { UnitStore } from './unit-store.ts'
 import { HINTS, HTTP_ANSWER, shownBytes, type WrongProtocol } from './wrong-protocol.ts'
 
 export interface ConnectionShared {
@@ -48,15 +48,6 @@ export type CloseReason =
   | 'idle'
   | 'stop'
 
-/** A compressed message whose plain body waits to be stored. */
-interface OpenBody {
-  readonly body: Body
-  readonly tag: Buffer
-  readonly ids: readonly Buffer[]
-  /** As received, for the dead letters; null: the plain body is there. */
-  readonly compressed: Buffer | null
-}
-
 export class ForwardConnection implements StreamReader, BytesHolder {
   readonly #shared: ConnectionShared
   readonly #socket: net.Socket
@@ -70,7 +61,7 @@ export class ForwardConnection implements StreamReader, BytesHolder {
   #pauses = 0
   /** Length of the kept unit that waits for room; 0: none does. */
   #waitingBytes = 0
-  #body: OpenBody | null = null
+  readonly #bodies: BodyStore
   #lastReadMs: number
   #windowMs: number
   #windowBytes = 0
@@ -112,7 +103,17 @@ export class ForwardConnection implements StreamReader, BytesHolder {
         peer: options.source_address ? this.#peer : ''
       },
       line: this.#line,
-      dedupe: options.dedupe
+      dedupe: options.dedupe,
+      tagOf: (received) => this.#tags.of(received)
+    })
+    this.#bodies = new BodyStore(context, options, this.#store, {
+      isSentAgain: (ackCount) => this.#isSentAgain(ackCount),
+      reset: (reason) => this.reset(reason),
+      warn: (fields, text) => shared.warn({ peer: this.#peer, ...fields }, text),
+      onInflated: (isStored) => {
+        if (!isStored) this.#waitForRoom(0)
+        this.#goOn(PAUSE.inflate)
+      }
     })
     context.counters.add('connections', 1)
     context.counters.add('connections_total', 1)
@@ -120,7 +121,7 @@ export class ForwardConnection implements StreamReader, BytesHolder {
 
   /** Stands between two messages with nothing to store and nothing to answer. */
   get isQuiet(): boolean {
-    return this.#partial.byteCount === 0 && this.#body === null && this.#line.isEmpty
+    return this.#partial.byteCount === 0 && this.#bodies.isEmpty && this.#line.isEmpty
   }
 
   get lastReadMs(): number {
@@ -261,11 +262,13 @@ export class ForwardConnection implements StreamReader, BytesHolder {
       const unit = kernel.unit(index)
       const { startByte, endByte } = unit
       if (unit.ackCount > 0) this.#hasAsked = true
+      const tag = this.#tagOf(unit, bytes)
       if (unit.kind === 'gzip' || unit.kind === 'zstd') {
-        this.#openBody(unit, bytes)
+        const outcome = this.#bodies.open(unit, bytes, tag)
+        if (outcome === 'full') this.#waitForRoom(0)
+        else if (outcome === 'inflating') this.#pause(PAUSE.inflate)
         return endByte
       }
-      const tag = this.#tagOf(unit, bytes)
       if (!this.#take(unit, bytes, tag)) {
         this.#waitForRoom(endByte - startByte)
         return startByte
@@ -293,72 +296,6 @@ export class ForwardConnection implements StreamReader, BytesHolder {
     return this.#isClosed && ackCount > 0 && !this.#store.isStarted
   }
 
-  #openBody(unit: ScanUnit, bytes: Buffer): void {
-    const { context, options } = this.#shared
-    const compression = unit.kind === 'gzip' ? 'gzip' : 'zstd'
-    const tag = this.#tagOf(unit, bytes)
-    const ids = idsOf(unit, bytes).map((id) => Buffer.from(id))
-    context.counters.add(`input_received_messages_total/${compression}`, 1)
-    if (unit.isCompressionMismatch) context.counters.add('compression_mismatch', 1)
-    if (this.#isSentAgain(ids.length)) return
-    const compressed = bytes.subarray(unit.bodyStartByte, unit.bodyEndByte)
-    const body = inflateNow(context.kernel, compression, compressed)
-    if (body !== null) {
-      this.#storeBody({ body, tag, ids, compressed })
-      return
-    }
-    this.#pause(PAUSE.inflate)
-    const kept = Buffer.from(compressed)
-    inflateInBackground(context.kernel, compression, kept, options.max_decompressed_bytes).then(
-      (large) => {
-        this.#storeBody({ body: large, tag, ids, compressed: kept })
-        this.#goOn(PAUSE.inflate)
-      },
-      () => this.#outOfMemory()
-    )
-  }
-
-  /** Stores an inflated body, or what cannot be inflated as a dead letter; keeps it when there is no room. */
-  #storeBody(open: OpenBody): void {
-    if (this.#offerBody(open)) {
-      this.#body = null
-      return
-    }
-    const { compressed } = open
-    const isKept = open.body.kind === 'failed' && compressed !== null
-    this.#body = { ...open, compressed: isKept ? Buffer.from(compressed) : null }
-    this.#waitForRoom(0)
-  }
-
-  #offerBody({ body, tag, ids, compressed }: OpenBody): boolean {
-    const { context, options } = this.#shared
-    const { kernel, counters } = context
-    if (body.kind === 'failed') {
-      if (options.on_undecodable === 'reject' || body.reason === 'no_memory') {
-        this.reset(body.reason === 'no_memory' ? 'memory' : 'rejected')
-        return true
-      }
-      const bytes = compressed ?? Buffer.alloc(0)
-      if (!this.#store.refuse({ reason: body.reason, tag, bytes }, tag, ids)) return false
-      counters.add(`input_rejected_records_total/${body.reason}`, 1)
-      this.#shared.warn(
-        { peer: this.#peer, reason: body.reason, first_bytes: shownBytes(bytes) },
-        'the body of a message cannot be decompressed: it is in the dead letters'
-      )
-      return true
-    }
-    if (this.#isSentAgain(ids.length)) {
-      kernel.giveBack(body.block)
-      return true
-    }
-    const bytes = body.block.subarray(0, body.byteCount)
-    kernel.scanBody(bytes)
-    if (kernel.unitCount > 0 && !this.#store.take(kernel.unit(0), bytes, tag, ids)) return false
-    counters.add('decompressed_bytes', body.byteCount)
-    kernel.giveBack(body.block)
-    return true
-  }
-
   #waitForRoom(unitBytes: number): void {
     this.#waitingBytes = unitBytes
     this.#pause(PAUSE.room)
@@ -366,14 +303,8 @@ export class ForwardConnection implements StreamReader, BytesHolder {
   }
 
   #onRoom(): void {
-    if (this.#body !== null) {
-      if (!this.#offerBody(this.#body)) {
-        this.#shared.context.appender.onRoom(() => this.#onRoom())
-        return
-      }
-      this.#body = null
-    }
-    this.#goOn(PAUSE.room)
+    if (this.#bodies.retry()) this.#goOn(PAUSE.room)
+    else this.#shared.context.appender.onRoom(() => this.#onRoom())
   }
 
   /** Goes on with what is kept, and reads again if nothing else holds it. */

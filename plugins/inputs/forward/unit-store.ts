@@ -14,7 +14,7 @@ import {
   type Run,
   resendKey
 } from '../../../src/plugin/input.ts'
-import { entryRuns, refusedBytes } from '../../../src/plugin/unit-runs.ts'
+import { entryRuns, refusedBytes, runsByTag } from '../../../src/plugin/unit-runs.ts'
 import { type Ack, type AckLine, ackBytes } from './ack-line.ts'
 
 export type StoreContext = Pick<InputContext<unknown>, 'appender' | 'counters' | 'resends'>
@@ -24,6 +24,8 @@ export interface UnitStoreOptions {
   readonly source: AppendSource
   readonly line: AckLine
   readonly dedupe: 'unconfirmed' | 'window' | 'off'
+  /** The tag to store a batch within a batch under. */
+  tagOf(received: Buffer): Buffer
 }
 
 type Part =
@@ -60,7 +62,10 @@ export class UnitStore {
   take(unit: ScanUnit, bytes: Buffer, tag: Buffer, ids = idsOf(unit, bytes)): boolean {
     const storedBefore =
       this.#started === null ? this.#findResent(unit, bytes, tag, ids) : this.#started.storedBefore
-    const parts = unitParts(unit, bytes, tag, ids[0] ?? null, storedBefore?.messages ?? null)
+    const parts =
+      storedBefore === null
+        ? this.#partsOf(unit, bytes, tag, ids[0] ?? null)
+        : messageParts(unit, bytes, tag, storedBefore.messages)
     this.#started ??= this.#start(this.#ackOf(tag, ids), parts.length, storedBefore)
     if (!this.#offer(parts)) return false
     this.#count(unit, storedBefore)
@@ -134,6 +139,26 @@ export class UnitStore {
     return found.messages.size === 0 ? null : found
   }
 
+  #partsOf(unit: ScanUnit, bytes: Buffer, tag: Buffer, id: Buffer | null): Part[] {
+    const parts: Part[] = []
+    if (unit.recordCount > 0 && unit.kind === 'messages') {
+      const { startByte, endByte, recordCount } = unit
+      const run = messageRun(unit, bytes, tag, startByte, endByte, recordCount)
+      parts.push({ kind: 'append', runs: [run] })
+    } else if (unit.recordCount > 0) {
+      const runs = entryRuns(unit, bytes, tag, id, this.#options.tagOf)
+      for (const list of runsByTag(runs)) parts.push({ kind: 'append', runs: list })
+    }
+    if (unit.invalidTotal === 0 && unit.giveUpReason === null) return parts
+    const refused = refusedBytes(unit, bytes)
+    if (refused.length > 0) {
+      const invalid = INVALID_REASONS.find((each) => unit.invalidCount(each) > 0)
+      const reason = unit.giveUpReason ?? invalid ?? 'not_an_entry'
+      parts.push({ kind: 'refuse', letter: { reason, tag, bytes: refused } })
+    }
+    return parts
+  }
+
   #count(unit: ScanUnit, storedBefore: StoredBefore | null): void {
     const { counters } = this.#options.context
     if (storedBefore === null) counters.add('received_records', unit.recordCount)
@@ -150,6 +175,7 @@ export class UnitStore {
     }
     if (unit.badTimeCount > 0) counters.add('bad_time', unit.badTimeCount)
     if (unit.markerCount > 0) counters.add('group_markers', unit.markerCount)
+    if (unit.nestedBatchCount > 0) counters.add('nested_forward', unit.nestedBatchCount)
     if (unit.isCompressionMismatch) counters.add('compression_mismatch', 1)
   }
 }
@@ -177,31 +203,6 @@ export function idsOf(unit: ScanUnit, bytes: Buffer): readonly Buffer[] {
     ids.push(bytes.subarray(start, start + unit.ackByteCount(ack)))
   }
   return ids
-}
-
-function unitParts(
-  unit: ScanUnit,
-  bytes: Buffer,
-  tag: Buffer,
-  id: Buffer | null,
-  storedBefore: ReadonlySet<number> | null
-): Part[] {
-  if (storedBefore !== null) return messageParts(unit, bytes, tag, storedBefore)
-  const parts: Part[] = []
-  if (unit.recordCount > 0) {
-    const runs =
-      unit.kind === 'messages'
-        ? [messageRun(unit, bytes, tag, unit.startByte, unit.endByte, unit.recordCount)]
-        : entryRuns(unit, bytes, tag, id)
-    parts.push({ kind: 'append', runs })
-  }
-  if (unit.invalidTotal === 0 && unit.giveUpReason === null) return parts
-  const refused = refusedBytes(unit, bytes)
-  if (refused.length > 0) {
-    const reason = unit.giveUpReason ?? INVALID_REASONS.find((each) => unit.invalidCount(each) > 0)
-    parts.push({ kind: 'refuse', letter: { reason: reason ?? '', tag, bytes: refused } })
-  }
-  return parts
 }
 
 function messageRun(

@@ -102,9 +102,7 @@ const NOT_HERE = new Set([
   // JSON on the Forward port.
   ...cases.filter(({ id }) => id.startsWith('J')).map(({ id }) => id),
   // Waits for bytes; has a test of its own.
-  'X12',
-  // A batch within a batch goes to the dead letters; has a test of its own.
-  'F10'
+  'X12'
 ])
 
 t.test('wire cases', async (t) => {

@@ -125,7 +125,8 @@ export class RecordStore {
       kernel.scanBody(entries)
       const unit = kernel.unit(0)
       recordCount += unit.recordCount
-      runs.push(...entryRuns(unit, entries, tag, null))
+      // The path is the tag of everything in the body.
+      runs.push(...entryRuns(unit, entries, tag, null, () => tag))
       if (unit.invalidTotal > 0 || unit.giveUpReason !== null) {
         gathered.refused.push(refusedBytes(unit, entries))
         gathered.firstError ??= 'no record at the start of the body'
