@@ -31,7 +31,7 @@ import {
 } from './number-text'
 import { TEXT_FOUND, textLength, textOf, textStart } from './row'
 import { parsedNs, parsedSecond, parseTime } from './strptime'
-import { rowAddress, rowType, setRow, setRowValue } from './table'
+import { rowAddress, rowLength, rowType, setRow, setRowValue } from './table'
 
 const LITERALS = memory.data<u8>([
   116, 114, 117, 101, 0, 0, 0, 0, 102, 97, 108, 115, 101, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
@@ -90,6 +90,19 @@ function isOfType(row: usize, type: u32): bool {
     return c == 0xc2 || c == 0xc3
   }
   return type == CONVERT_JSON && kind != ROW_TEXT && kind != ROW_JSON
+}
+
+/** Text of up to 18 digits without a leading zero becomes JSON in place: what nearly all numbers in texts are. */
+export function isPlainInteger(row: usize): bool {
+  const n = rowLength(row)
+  if (rowType(row) != ROW_TEXT || n - 1 >= <u32>DIGITS_MAX) return false
+  const p = rowAddress(row)
+  if (load<u8>(p) == 48 && n > 1) return false
+  for (let i: u32 = 0; i < n; i++) {
+    if (!isDigit(load<u8>(p + i))) return false
+  }
+  store<u16>(row, ROW_JSON, 2)
+  return true
 }
 
 /** Canonical digits are JSON as they stand; others of at most 18 digits become a number. */
@@ -181,13 +194,18 @@ function toJson(row: usize, p: usize, end: usize): bool {
 }
 
 /** A validated JSON value as the content of a row, on one line and without halves of surrogate pairs. */
+@inline
 export function setJsonRow(row: usize, p: usize, end: usize, flags: u32): bool {
-  if (flags & (FLAG_NEWLINE | LONE_SURROGATE)) {
-    if (!hasRoom(<u64>(end - p))) return false
-    const start = arenaTop
-    const o = rewriteJson(start, p, end)
-    takeArena(o)
-    setRow(row, ROW_JSON, (flags & FLAG_ESCAPED) | FLAG_MADE, start, <u32>(o - start))
-  } else setRow(row, ROW_JSON, flags & FLAG_ESCAPED, p, <u32>(end - p))
+  if (flags & (FLAG_NEWLINE | LONE_SURROGATE)) return setRewritten(row, p, end, flags)
+  setRow(row, ROW_JSON, flags & FLAG_ESCAPED, p, <u32>(end - p))
+  return true
+}
+
+function setRewritten(row: usize, p: usize, end: usize, flags: u32): bool {
+  if (!hasRoom(<u64>(end - p))) return false
+  const start = arenaTop
+  const o = rewriteJson(start, p, end)
+  takeArena(o)
+  setRow(row, ROW_JSON, (flags & FLAG_ESCAPED) | FLAG_MADE, start, <u32>(o - start))
   return true
 }

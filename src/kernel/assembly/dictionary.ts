@@ -82,6 +82,20 @@ export function intern(p: usize, n: u32): u32 {
   return learn(p, n, a, b, slot)
 }
 
+/**
+ * Whether the JSON key whose content begins at `p` is that of the id: compared as it stands, quote included, so that it
+ * need not be scanned. Only for short keys whose rendered form is plain, or a quote within could end it.
+ */
+@inline
+export function isJsonKey(id: u32, p: usize, end: usize): bool {
+  if (id - 1 >= idCount) return false
+  const e = entryOf(id)
+  const n: u32 = load<u16>(e, 20)
+  if (n > 16 || <u32>load<u16>(e, 22) != n + (isQuotedTwice ? 5 : 3)) return false
+  if (p + n >= end || load<u8>(p + n) != 34 || firstBytes(p, n) != load<u64>(e)) return false
+  return n <= 8 || load<u64>(p + n - 8) == load<u64>(e, 8)
+}
+
 /** Id of a key that the program names, or 0. */
 export function findFixed(p: usize, n: u32): u32 {
   const a = firstBytes(p, n)

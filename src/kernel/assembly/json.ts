@@ -16,8 +16,13 @@ export function resetJsonFlags(): void {
   jsonFlags = 0
 }
 
+/** Behind the whitespace at `p`; most often there is none. */
 @inline
 export function jsonSpace(p: usize, end: usize): usize {
+  return p < end && load<u8>(p) > 32 ? p : spaceEnd(p, end)
+}
+
+function spaceEnd(p: usize, end: usize): usize {
   while (p < end) {
     const c = load<u8>(p)
     if (c > 32) break

@@ -2,6 +2,7 @@
 // end, so that a parser that fails leaves the record as it was, its time included.
 
 import {
+  CONVERT_INTEGER,
   COUNT_CHANGED,
   FAILURE_DEAD_LETTER,
   FAILURE_DROP,
@@ -31,7 +32,7 @@ import {
   ROW_TEXT
 } from '../codes'
 import { arenaTop, hasRoom, program, takeArena } from './areas'
-import { convertRow } from './convert'
+import { convertRow, isPlainInteger } from './convert'
 import { count } from './counters'
 import { intern, keyLength, keyText, rowOf, stamp, unstamp } from './dictionary'
 import { setRecordTime } from './entry'
@@ -162,12 +163,17 @@ function convertPending(): void {
   if (!types) return
   const pairs = program + <usize>load<u32>(options, OPTION_TYPES)
   const format = load<u32>(options, OPTION_TIME_FORMAT)
+  // One bit per id modulo 64: most results have no type.
+  let typed: u64 = 0
+  for (let k: u32 = 0; k < types; k++) typed |= <u64>1 << (load<u32>(pairs + (<usize>k << 3)) & 63)
   for (let i: u32 = 0; i < pendingCount; i++) {
     const row = pendingRow(i)
     const id: u32 = load<u16>(row)
+    if (!((typed >> (id & 63)) & 1)) continue
     for (let k: u32 = 0; k < types; k++) {
       const pair = pairs + (<usize>k << 3)
       if (load<u32>(pair) != id) continue
+      if (load<u32>(pair, 4) == CONVERT_INTEGER && isPlainInteger(row)) continue
       const formatPlace: usize = format ? program + <usize>format : 0
       if (!convertRow(row, load<u32>(pair, 4), formatPlace, load<i32>(options, OPTION_ZONE_SECONDS)) && !isDash(row)) {
         count(step, REASON_CONVERSION_FAILED)

@@ -27,12 +27,17 @@ import { putTime } from './time'
 import { isContainerByte, putWholeValue, valueLength } from './value'
 
 /** `"key":` */
-@inline
 export function putRowKey<T>(o: usize, id: u32): usize {
-  // The dictionary's form fits when it was quoted as often as this output.
-  if ((sizeof<T>() == 2) == areKeysQuotedTwice()) {
-    return copyText(o, renderedKey(id), renderedKeyLength(id))
-  }
+  return hasRenderedKeys<T>() ? copyText(o, renderedKey(id), renderedKeyLength(id)) : putKeyAnew<T>(o, id)
+}
+
+/** The dictionary's form fits when it was quoted as often as this output. */
+@inline
+function hasRenderedKeys<T>(): bool {
+  return (sizeof<T>() == 2) == areKeysQuotedTwice()
+}
+
+function putKeyAnew<T>(o: usize, id: u32): usize {
   o = putString<T>(o, keyText(id), keyLength(id))
   store<u8>(o, 58)
   return o + 1
@@ -85,13 +90,19 @@ export function closeObject(start: usize, o: usize): usize {
 
 /** All fields, a comma before each. */
 export function putMembers<T>(o: usize): usize {
-  for (let i: u32 = 0; i < rowCount; i++) {
-    const row = rowAt(i)
+  const isRendered = hasRenderedKeys<T>()
+  const end = rowAt(rowCount)
+  for (let row = rowAt(0); row < end; row += 16) {
     const type = rowType(row)
     if (!type) continue
     store<u8>(o++, 44)
-    o = putRowKey<T>(o, rowKey(row))
+    const id = rowKey(row)
+    o = isRendered
+      ? copyText(o, renderedKey(id), renderedKeyLength(id))
+      : putKeyAnew<T>(o, id)
+    // The two kinds that most rows are, without a call.
     if (type == ROW_TEXT) o = putString<T>(o, rowAddress(row), rowLength(row))
+    else if (type == ROW_JSON && sizeof<T>() == 1) o = copyText(o, rowAddress(row), rowLength(row))
     else o = putRow<T>(o, row)
   }
   return o
@@ -122,9 +133,13 @@ export function rowBytesMax<T>(row: usize): u64 {
 /** Bytes that all fields can become at most. */
 export function membersBytesMax<T>(): u64 {
   let sum: u64 = 64
-  for (let i: u32 = 0; i < rowCount; i++) {
-    const row = rowAt(i)
-    if (rowType(row)) sum += <u64>renderedKeyLength(rowKey(row)) * 2 + 16 + rowBytesMax<T>(row)
+  const end = rowAt(rowCount)
+  for (let row = rowAt(0); row < end; row += 16) {
+    const type = rowType(row)
+    if (!type) continue
+    sum += <u64>renderedKeyLength(rowKey(row)) * 2 + 32
+    if (type <= <u32>ROW_JSON) sum += <u64>rowLength(row) * (sizeof<T>() == 2 ? 10 : 8)
+    else sum += rowBytesMax<T>(row)
   }
   return sum
 }

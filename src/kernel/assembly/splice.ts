@@ -11,7 +11,7 @@ import {
 } from '../codes'
 import { arenaTop, hasRoom, program, takeArena } from './areas'
 import { setJsonRow } from './convert'
-import { intern } from './dictionary'
+import { intern, isJsonKey, keyLength } from './dictionary'
 import {
   jsonEnd,
   jsonFlags,
@@ -32,6 +32,10 @@ export const SPLICE_NULL_REMOVES: u32 = 1
 /** Strings that are objects themselves become objects. */
 export const SPLICE_NESTED: u32 = 2
 
+/** Ids of the members of the text before: senders write their members in one order. */
+const EXPECTED = memory.data(64 * 2, 16)
+const EXPECTED_MAX: u32 = 64
+
 let keyStart: usize = 0
 let keyBytes: u32 = 0
 
@@ -49,19 +53,37 @@ export function spliceJson(p: usize, end: usize, options: usize, mode: u32): u32
   if (p < end && load<u8>(p) == 125) return jsonSpace(p + 1, end) == end ? 0 : REASON_BAD_JSON
   // A fault of the text counts before one of the record: the member that found no room is judged at the end.
   let fault: u32 = 0
+  let member: u32 = 0
+  const prefixBytes: u32 = options ? load<u32>(options, OPTION_PREFIX + 4) : 0
   while (true) {
     if (p >= end || load<u8>(p) != 34) return REASON_BAD_JSON
-    resetJsonFlags()
     const key = p + 1
-    p = jsonStringEnd(key, end)
-    if (!p) return REASON_BAD_JSON
-    const row: usize = fault || (fault = readKey(key, p - 1, options)) ? 0 : memberRow()
+    const place = EXPECTED + (<usize>member << 1)
+    let row: usize = 0
+    if (!fault && !prefixBytes && isJsonKey(load<u16>(place), key, end)) {
+      const id: u32 = load<u16>(place)
+      row = memberRow(id)
+      p = key + keyLength(id) + 1
+    } else {
+      resetJsonFlags()
+      p = jsonStringEnd(key, end)
+      if (!p) return REASON_BAD_JSON
+      keyStart = key
+      keyBytes = <u32>(p - 1 - key)
+      if (!fault && (prefixBytes || keyBytes > KEY_BYTES_MAX || jsonFlags)) fault = readKey(options)
+      if (!fault) {
+        const id = intern(keyStart, keyBytes)
+        store<u16>(place, <u16>id)
+        row = id ? memberRow(id) : ROW_NO_ID
+      }
+    }
+    member = min<u32>(member + 1, EXPECTED_MAX - 1)
     p = jsonSpace(p, end)
     if (p >= end || load<u8>(p) != 58) return REASON_BAD_JSON
     p = jsonSpace(p + 1, end)
     resetJsonFlags()
     const value = p
-    p = jsonEnd(p, end, 1)
+    p = p < end && load<u8>(p) == 34 ? jsonStringEnd(p + 1, end) : jsonEnd(p, end, 1)
     if (!p) return REASON_BAD_JSON
     if (row == ROW_FULL) fault = REASON_TOO_MANY_FIELDS
     else if (row == ROW_NO_ID) fault = SPLICE_RESTART
@@ -77,11 +99,11 @@ export function spliceJson(p: usize, end: usize, options: usize, mode: u32): u32
 }
 
 /** Text of the member's key, decoded and with the step's prefix; a reason if there is no room for it. */
-function readKey(p: usize, end: usize, options: usize): u32 {
+function readKey(options: usize): u32 {
+  const p = keyStart
+  const end = p + keyBytes
   const prefixBytes: u32 = options ? load<u32>(options, OPTION_PREFIX + 4) : 0
   const isDecoded = (jsonFlags & FLAG_ESCAPED) != 0
-  keyStart = p
-  keyBytes = <u32>(end - p)
   if (isDecoded || prefixBytes) {
     if (!hasRoom(<u64>keyBytes + prefixBytes)) return REASON_ARENA
     const start = arenaTop
@@ -102,14 +124,18 @@ function readKey(p: usize, end: usize, options: usize): u32 {
 const ROW_FULL: usize = 1
 const ROW_NO_ID: usize = 2
 
-function memberRow(): usize {
-  const id = intern(keyStart, keyBytes)
-  if (!id) return ROW_NO_ID
+@inline
+function memberRow(id: u32): usize {
   const row = addPending(id)
   return row ? row : ROW_FULL
 }
 
+@inline
 function setMember(row: usize, p: usize, end: usize, mode: u32): bool {
+  return mode ? setModal(row, p, end, mode) : setJsonRow(row, p, end, jsonFlags)
+}
+
+function setModal(row: usize, p: usize, end: usize, mode: u32): bool {
   const flags = jsonFlags
   if (mode & SPLICE_NULL_REMOVES && end - p == 4 && load<u32>(p) == 0x6c6c756e) {
     store<u8>(row, ROW_GONE, 2)

@@ -10,6 +10,7 @@ import {
   PART_TIME
 } from '../codes'
 import { arenaTop, hasRoom, program, takeArena } from './areas'
+import { copyText } from './escape'
 import { entryOffset, recordNs, recordSecond } from './entry'
 import {
   partLength,
@@ -61,8 +62,7 @@ export function putTemplate(parts: usize, count: u32): bool {
   templateStart = o
   for (let i: u32 = 0; i < count; i++) {
     const n = load<u32>(PIECES + i * 8, 4)
-    memory.copy(o, load<u32>(PIECES + i * 8), n)
-    o += n
+    o = copyText(o, load<u32>(PIECES + i * 8), n)
   }
   templateLength = <u32>(o - templateStart)
   takeArena(o)
