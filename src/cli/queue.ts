@@ -1,6 +1,8 @@
 // Runs on: main.
-// `millrace queue ls`: what each queue holds and how far each output is, from the running server.
+// `millrace queue ls`: what each queue holds and how far each output is, from the running server, or from a data
+// directory when there is none.
 
+import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import type { QueuesStatus } from '../admin/status.ts'
 import { formatBytes, formatDuration } from '../core/units.ts'
@@ -11,17 +13,23 @@ import { table } from './table.ts'
 
 interface ListOptions extends AdminOptions {
   readonly json?: boolean
+  readonly dataDir?: string
 }
 
 export function addQueue(program: Command, io: CliIo): void {
-  const queue = program.command('queue').description('look at the queues of a running server')
+  const queue = program.command('queue').description('look at the queues')
   withAdminOptions(queue.command('ls'))
-    .description('list queues and outputs')
+    .description('list queues and outputs of the running server')
+    .option('--data-dir <directory>', 'read this directory instead; works without a server')
     .option('--json', 'as JSON')
     .action((options: ListOptions) => list(options, io))
 }
 
 async function list(options: ListOptions, io: CliIo): Promise<void> {
+  if (options.dataDir !== undefined) {
+    await listDirectory(resolve(io.workingDirectory, options.dataDir), options, io)
+    return
+  }
   // The server of the same version answers in this shape; another one prints what it has.
   const status = (await askAdminJson(options, 'GET', '/api/v1/queues')) as QueuesStatus
   if (options.json === true) {
@@ -31,6 +39,42 @@ async function list(options: ListOptions, io: CliIo): Promise<void> {
   io.out(shardTable(status))
   io.out('\n')
   io.out(cursorTable(status, Date.now()))
+}
+
+async function listDirectory(dataDir: string, options: ListOptions, io: CliIo): Promise<void> {
+  const { readDataDirectory } = await import('./queue-directory.ts')
+  const shards = readDataDirectory(dataDir)
+  if (options.json === true) {
+    io.out(`${JSON.stringify(shards, null, 2)}\n`)
+    return
+  }
+  const shown = (offset: number | null) => offset ?? '-'
+  io.out(
+    table(
+      ['SHARD', 'SEGMENTS', 'DISK', 'FIRST', 'NEWEST'],
+      shards.map((shard) => [
+        shard.path,
+        shard.segments,
+        formatBytes(shard.diskBytes),
+        shown(shard.firstOffset),
+        shown(shard.newestOffset)
+      ])
+    )
+  )
+  io.out('\n')
+  io.out(
+    table(
+      ['SHARD', 'OUTPUT', 'FINISHED', 'PENDING (AT LEAST)'],
+      shards.flatMap(({ path, cursors }) =>
+        cursors.map(({ output, lowOffset, pendingAtLeast }) => [
+          path,
+          output,
+          shown(lowOffset),
+          shown(pendingAtLeast)
+        ])
+      )
+    )
+  )
 }
 
 function shardTable({ shards }: QueuesStatus): string {
