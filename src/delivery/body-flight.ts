@@ -10,18 +10,18 @@ import { errorText } from '../core/errors.ts'
 import { invariant } from '../core/invariant.ts'
 import type { Batch, FlushOutcome, Output, RenderedBody } from '../plugin/output.ts'
 import { type RetryPolicy, retryDelayMs } from './retry.ts'
-import type { RowIndex } from './row-index.ts'
+import type { RowIndex, RowSet } from './row-index.ts'
 import { isAllStored, type Judgement, judge, type RefusedRow, retryAll } from './verdicts.ts'
 
 const gzipAsync = promisify(gzip)
 
 /** What delivery does with rows that got a verdict. Rows are numbers of the task's index. */
 export interface Settlement {
-  stored(rows: Iterable<number>, isDuplicate: boolean): void
+  stored(rows: RowSet, isDuplicate: boolean): void
   /** Settles when the dead letters are durable. */
   refused(rows: readonly RefusedRow[]): Promise<void>
   /** Rows whose body cannot be cut in the slot: render them again, fewer at once. */
-  renderAgain(rows: Iterable<number>): void
+  renderAgain(rows: RowSet): void
 }
 
 /** For metrics and the log. */
@@ -97,7 +97,7 @@ export class BodyFlight {
       const outcome = await this.#flush(part)
       if (this.#options.signal.aborted && outcome === null) return
       if (outcome !== null && isAllStored(outcome)) {
-        this.#options.settlement.stored(rowsOf(part.rowStart, part.rowEnd), false)
+        this.#options.settlement.stored({ start: part.rowStart, end: part.rowEnd }, false)
         this.#parts.shift()
         continue
       }
@@ -173,7 +173,7 @@ export class BodyFlight {
     const { rows, settlement } = this.#options
     this.#parts.shift()
     if (!this.#isTiled(part)) {
-      settlement.renderAgain(rowsOf(part.rowStart, part.rowEnd))
+      settlement.renderAgain({ start: part.rowStart, end: part.rowEnd })
       return
     }
     const middle = (part.rowStart + part.rowEnd) >>> 1
@@ -253,10 +253,6 @@ export class BodyFlight {
 function flushResult(outcome: FlushOutcome): 'stored' | 'partial' | 'failed' {
   if (outcome.kind === 'rows') return 'partial'
   return outcome.kind === 'all' && outcome.verdict.kind === 'stored' ? 'stored' : 'failed'
-}
-
-function* rowsOf(start: number, end: number): Generator<number> {
-  for (let row = start; row < end; row++) yield row
 }
 
 function shift(rows: readonly number[], by: number): number[] {

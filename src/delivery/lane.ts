@@ -86,6 +86,7 @@ export class Lane {
   readonly #options: LaneOptions
   readonly #window: FrameWindow
   readonly #wakeUp = new WakeUp()
+  readonly #onSlot = () => this.#wakeUp.ring()
   #nextOffset: number
   #growth = GROWTH_GUESS
   #carry: Uint8Array | null = null
@@ -240,10 +241,13 @@ export class Lane {
   async #slot(): Promise<Slot | null> {
     const { slots, signal } = this.#options
     for (;;) {
-      if (signal.aborted) return null
-      const slot = slots.take()
-      if (slot !== null) return slot
-      slots.whenFree(() => this.#wakeUp.ring())
+      const slot = signal.aborted ? null : slots.take()
+      if (slot !== null || signal.aborted) {
+        // A turn that is kept and not used would be another lane's.
+        slots.forget(this.#onSlot)
+        return slot
+      }
+      slots.whenFree(this.#onSlot)
       await this.#wakeUp.wait(signal)
     }
   }

@@ -42,17 +42,23 @@ export class RowIndex {
   }
 }
 
-/** Calls back for each run of consecutive offsets among `rows`, given in any order. */
+/** Rows of a body that share a fate: a stretch, or single ones. */
+export type RowSet = { readonly start: number; readonly end: number } | readonly number[]
+
+/** Calls back for each run of consecutive offsets among the rows. */
 export function eachOffsetRange(
   index: RowIndex,
-  rows: Iterable<number>,
+  rows: RowSet,
   callback: (first: number, end: number) => void
 ): void {
+  const isList = 'length' in rows
+  const start = isList ? 0 : rows.start
+  const stop = isList ? rows.length : rows.end
   let first = -1
   let end = -1
-  for (const row of rows) {
-    const offset = index.offset(row)
-    if (offset === end) {
+  for (let at = start; at < stop; at++) {
+    const offset = index.offset(isList ? (rows[at] ?? 0) : at)
+    if (offset === end && first >= 0) {
       end++
       continue
     }
@@ -61,4 +67,10 @@ export function eachOffsetRange(
     end = offset + 1
   }
   if (first >= 0) callback(first, end)
+}
+
+/** The rows one by one, for what is rare. */
+export function rowList(rows: RowSet): readonly number[] {
+  if ('length' in rows) return rows
+  return Array.from({ length: rows.end - rows.start }, (_, index) => rows.start + index)
 }

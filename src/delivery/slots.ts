@@ -15,7 +15,8 @@ export class Slots {
   readonly memory: SharedArrayBuffer
   readonly #free: Slot[]
   readonly #slotCount: number
-  readonly #waiting: (() => void)[] = []
+  /** In the order of asking; who asks again keeps its place. */
+  readonly #waiting = new Set<() => void>()
 
   /** Untouched pages of a slot cost no memory. */
   constructor(slotCount: number, slotBytes: number) {
@@ -42,10 +43,19 @@ export class Slots {
     invariant(!this.#free.includes(slot), `slot ${slot.index} was given back twice`)
     this.#free.push(slot)
     // First come, first served: two routes of one output take turns.
-    this.#waiting.shift()?.()
+    const [next] = this.#waiting
+    if (next === undefined) return
+    this.#waiting.delete(next)
+    next()
   }
 
+  /** Calls back once, at the next slot that is given back. The same function waits only once. */
   whenFree(callback: () => void): void {
-    this.#waiting.push(callback)
+    this.#waiting.add(callback)
+  }
+
+  /** The callback is not wanted any more; its turn goes to the next. */
+  forget(callback: () => void): void {
+    this.#waiting.delete(callback)
   }
 }

@@ -5,7 +5,7 @@
 import { unreachable } from '../core/invariant.ts'
 import type { TaskResult } from '../threads/messages.ts'
 import type { Settlement } from './body-flight.ts'
-import { eachOffsetRange, type RowIndex } from './row-index.ts'
+import { eachOffsetRange, type RowIndex, type RowSet, rowList } from './row-index.ts'
 import type { RefusedRow } from './verdicts.ts'
 
 export type Fate =
@@ -57,7 +57,7 @@ export class TaskSettlement implements Settlement {
     this.#onRenderAgain = options.onRenderAgain
   }
 
-  stored(rows: Iterable<number>, isDuplicate: boolean): void {
+  stored(rows: RowSet, isDuplicate: boolean): void {
     const fate: Fate = { kind: isDuplicate ? 'duplicate' : 'delivered' }
     eachOffsetRange(this.#rows, rows, (first, end) => {
       this.#sink.finish(first, end, fate)
@@ -78,9 +78,9 @@ export class TaskSettlement implements Settlement {
     for (const { offsets } of letters) finishEach(this.#sink, offsets, { kind: 'dead_lettered' })
   }
 
-  renderAgain(rows: Iterable<number>): void {
+  renderAgain(rows: RowSet): void {
     const offsets: number[] = []
-    for (const row of rows) offsets.push(...this.#offsetsOf(this.#rows.offset(row)))
+    for (const row of rowList(rows)) offsets.push(...this.#offsetsOf(this.#rows.offset(row)))
     this.#onRenderAgain(offsets)
   }
 

@@ -2,7 +2,7 @@ import { gunzipSync, gzipSync } from 'node:zlib'
 import t from 'tap'
 import { BodyFlight, type FlightOptions } from '../../src/delivery/body-flight.ts'
 import { DEFAULT_RETRY } from '../../src/delivery/retry.ts'
-import { ROW_INDEX_BYTES, RowIndex } from '../../src/delivery/row-index.ts'
+import { ROW_INDEX_BYTES, RowIndex, rowList } from '../../src/delivery/row-index.ts'
 import type { Batch, FlushOutcome, Output, RenderedBody } from '../../src/plugin/output.ts'
 import { FakeClock, settled } from '../support/fake-clock.ts'
 
@@ -61,12 +61,13 @@ function fixture(texts: string[], answer: (batch: Batch, call: number) => unknow
     },
     settlement: {
       stored: (list, isDuplicate) => {
-        for (const row of list) settledRows[rows.offset(row)] = isDuplicate ? 'duplicate' : 'stored'
+        for (const row of rowList(list))
+          settledRows[rows.offset(row)] = isDuplicate ? 'duplicate' : 'stored'
       },
       refused: async (list) => {
         for (const { row, reason } of list) settledRows[rows.offset(row)] = reason
       },
-      renderAgain: (list) => renderedAgain.push(...list)
+      renderAgain: (list) => renderedAgain.push(...rowList(list))
     }
   }
   return { low, clock, slot, sent, settledRows, renderedAgain, retries, abort, body, options }
