@@ -159,7 +159,10 @@ class Parts {
       shards: this.#routeShards(),
       destinations: this.delivery.destinations,
       deadLetters: this.deadLetters,
-      replay: (name, isDryRun) => this.deadLetters.replay(name, isDryRun)
+      replay: (name, isDryRun) =>
+        this.deadLetters.replay(name, isDryRun, (key, source, cursor, signal) =>
+          this.delivery.replayLane(key, source, cursor, signal)
+        )
     })
     provideMetrics(metrics, {
       config,

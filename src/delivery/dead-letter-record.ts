@@ -102,6 +102,7 @@ function text(value: unknown): string {
   return typeof value === 'string' ? value : ''
 }
 
+/** A copy: the decoder gives views on the entry. */
 function bytes(value: unknown): Uint8Array {
-  return value instanceof Uint8Array ? value : new Uint8Array()
+  return value instanceof Uint8Array ? Uint8Array.from(value) : new Uint8Array()
 }

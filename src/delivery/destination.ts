@@ -6,7 +6,7 @@ import { errorText } from '../core/errors.ts'
 import type { OutputLog } from '../plugin/output.ts'
 import type { Cursor } from '../storage/cursor.ts'
 import type { TaskRequest, TaskResult } from '../threads/messages.ts'
-import { Lane } from './lane.ts'
+import { Lane, type LaneCursor, type LaneSource } from './lane.ts'
 import type { OutputInstance } from './output-instance.ts'
 import { DEFAULT_RETRY } from './retry.ts'
 import { laneCursor, type ShardLog } from './shard-log.ts'
@@ -84,27 +84,54 @@ export class Destination {
     await this.#running
   }
 
+  /** A lane of this destination over other records; what is refused again stays where it was. */
+  replayLane(source: LaneSource, cursor: LaneCursor, signal: AbortSignal): Lane {
+    return this.#createLane(
+      source,
+      cursor,
+      async () => {},
+      signal,
+      () => {}
+    )
+  }
+
   #lane(shardLog: ShardLog, cursor: Cursor): Lane {
-    const { clock, generation, key, log, output, pool, random, lettersOf } = this.#options
+    return this.#createLane(
+      shardLog.source(cursor.lowOffset),
+      laneCursor(cursor),
+      this.#options.lettersOf(shardLog),
+      this.#abort.signal,
+      () => shardLog.progress()
+    )
+  }
+
+  #createLane(
+    source: LaneSource,
+    cursor: LaneCursor,
+    writeLetters: WriteLetters,
+    signal: AbortSignal,
+    onProgress: () => void
+  ): Lane {
+    const { clock, generation, key, log, output, pool, random } = this.#options
     return new Lane({
       destination: key,
       generation,
-      source: shardLog.source(cursor.lowOffset),
-      cursor: laneCursor(cursor),
+      source,
+      cursor,
       slots: output.slots,
       sizes: output.sizes,
       output: output.output,
       targetTails: output.targetTails,
       pool,
-      writeLetters: lettersOf(shardLog),
-      flight: { observer: output.observer, random, retry: DEFAULT_RETRY },
+      writeLetters,
+      flight: { observer: output.observer, random, retry: output.sizes.retry ?? DEFAULT_RETRY },
       clock,
-      signal: this.#abort.signal,
-      onProgress: () => shardLog.progress(),
+      signal,
+      onProgress,
       onTask: (result) => this.#count(result),
       onTrouble: (error) =>
         log.error(
-          { destination: key, shard: shardLog.shardNumber, error: errorText(error) },
+          { destination: key, error: errorText(error), event: 'task.failed' },
           'a task failed and is repeated'
         )
     })

@@ -2,9 +2,12 @@
 // Dead letters of outputs: one log per output, written and read here, durable before the record counts as finished. Also
 // the view on the dead letters that ingest threads write.
 
+import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { DeadLetterLogStatus, DeadLetterView, ReplayOutcome } from '../admin/status.ts'
 import type { MillraceConfig } from '../config/schema.ts'
+import { MillraceError } from '../core/errors.ts'
+import { invariant } from '../core/invariant.ts'
 import { type DeadLetter, encodeLetter, type LetterMember } from '../delivery/dead-letter-record.ts'
 import type { ShardLog } from '../delivery/shard-log.ts'
 import type { LetterRequest, WriteLetters } from '../delivery/task-settlement.ts'
@@ -12,13 +15,15 @@ import { segmentBytesFor } from '../storage/format.ts'
 import { readFrame } from '../storage/shard-reader.ts'
 import { ShardWriter } from '../storage/shard-writer.ts'
 import { splitEntries } from '../storage/stored-entries.ts'
-import { readLetterViews } from './letter-views.ts'
+import { readLetters, readLetterViews, type StoredLetter } from './letter-views.ts'
 import {
   type OpenedShard,
-  openDeadLetterShard,
+  openLetterShard,
+  REPLAYED,
   type StoreContext,
   shardDirectoryName
 } from './open-shards.ts'
+import { type ReplayOptions, replayLetters } from './replay.ts'
 
 /** Memory where letters are gathered, per output that ever refused something. */
 const SLAB_BYTES = 1024 * 1024
@@ -30,6 +35,7 @@ const LETTERS_PER_TURN = 64
 interface LetterLog {
   readonly opened: OpenedShard
   writer: ShardWriter | null
+  isReplaying: boolean
 }
 
 export class DeadLetterLogs {
@@ -49,8 +55,8 @@ export class DeadLetterLogs {
     this.#context = options.context
     this.#ingestLogs = options.ingestLogs
     for (const output of Object.keys(options.config.outputs)) {
-      const opened = openDeadLetterShard(options.context, `dlq/out.${output}`, 0)
-      this.#outputs.set(output, { opened, writer: null })
+      const opened = openLetterShard(options.context, output)
+      this.#outputs.set(output, { opened, writer: null, isReplaying: false })
     }
   }
 
@@ -76,10 +82,7 @@ export class DeadLetterLogs {
     return [...this.#shards()]
       .map(([log, shards]) => ({
         log,
-        records: shards.reduce(
-          (sum, { segments }) => sum + segments.endOffset - segments.oldestOffset,
-          0
-        ),
+        records: shards.reduce((sum, shardLog) => sum + letterCount(shardLog), 0),
         bytes: shards.reduce((sum, { heldBytes }) => sum + heldBytes, 0)
       }))
       .filter(({ records }) => records > 0)
@@ -88,12 +91,49 @@ export class DeadLetterLogs {
   /** The newest letters of a log, newest first. */
   views(log: string, limit: number): DeadLetterView[] {
     const shards = this.#shards().get(log) ?? []
-    return shards.flatMap(({ segments }) => readLetterViews(log, segments, limit)).slice(0, limit)
+    return shards
+      .flatMap(({ holders, segments }) =>
+        readLetterViews(log, segments, holders[0]?.cursor ?? null, limit)
+      )
+      .slice(0, limit)
   }
 
-  /** Sends the letters of an output again. */
-  async replay(_log: string, _isDryRun: boolean): Promise<ReplayOutcome> {
-    return { matched: 0, stored: 0, failed: 0 }
+  /** Sends the letters of an output again; one replay of a log at a time. */
+  async replay(
+    log: string,
+    isDryRun: boolean,
+    lane: ReplayOptions['lane']
+  ): Promise<ReplayOutcome> {
+    const outputId = log.startsWith('out.') ? log.slice('out.'.length) : ''
+    const letterLog = this.#outputs.get(outputId)
+    if (letterLog === undefined) {
+      throw new MillraceError(
+        'MR_USAGE',
+        `${log} is no log of an output; name one of: ${this.#names()}`
+      )
+    }
+    const { shardLog } = letterLog.opened
+    const cursor = letterLog.opened.cursors.get(REPLAYED)
+    invariant(cursor !== undefined, `${log} has a cursor of replays`)
+    const letters = readLetters(shardLog.segments, cursor)
+    if (isDryRun) return { matched: letters.length, stored: 0, failed: 0 }
+    if (letterLog.isReplaying) throw new MillraceError('MR_USAGE', `${log} is being replayed`)
+    letterLog.isReplaying = true
+    try {
+      const { clock, dataDir, hash, storage } = this.#context
+      const directory = join(dataDir, 'spool')
+      const onStored = ({ offset }: StoredLetter) =>
+        void cursor.finish(offset, offset + 1, 'delivered')
+      const options = { storage, hash, clock, directory, lane, onStored }
+      return await replayLetters(letters, options)
+    } finally {
+      letterLog.isReplaying = false
+      await shardLog.settle()
+    }
+  }
+
+  #names(): string {
+    return [...this.#outputs.keys()].map((output) => `out.${output}`).join(', ')
   }
 
   /** Makes room: oldest segments of logs over their quota. */
@@ -183,6 +223,13 @@ export class DeadLetterLogs {
       }
     })
   }
+}
+
+/** Letters that wait: those of outputs leave by replay, those of inputs by room that is needed. */
+function letterCount(shardLog: ShardLog): number {
+  const cursor = shardLog.holders[0]?.cursor
+  if (cursor !== undefined) return shardLog.account(cursor).pending
+  return shardLog.segments.endOffset - shardLog.segments.oldestOffset
 }
 
 type Appended = Parameters<ShardWriter['append']>[0]

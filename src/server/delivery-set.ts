@@ -7,6 +7,7 @@ import type { Clock, Random } from '../core/clock.ts'
 import { invariant } from '../core/invariant.ts'
 import type { TemplateConstants } from '../core/template.ts'
 import { Destination } from '../delivery/destination.ts'
+import type { Lane, LaneCursor, LaneSource } from '../delivery/lane.ts'
 import { OutputInstance } from '../delivery/output-instance.ts'
 import type { ShardLog } from '../delivery/shard-log.ts'
 import type { WriteLetters } from '../delivery/task-settlement.ts'
@@ -64,6 +65,17 @@ export class DeliverySet {
 
   get isDrained(): boolean {
     return this.destinations.every(({ isDrained }) => isDrained)
+  }
+
+  /** A lane over records that are not in the shards of the route: a replay. Refused records write no letters. */
+  replayLane(
+    key: string,
+    source: LaneSource,
+    cursor: LaneCursor,
+    signal: AbortSignal
+  ): Lane | null {
+    const destination = this.destinations.find((each) => each.key === key)
+    return destination?.replayLane(source, cursor, signal) ?? null
   }
 
   async stop(): Promise<void> {

@@ -5,11 +5,14 @@ import type { DeadLetterView } from '../admin/status.ts'
 import { decodeValue, EventTime } from '../codec/msgpack-value.ts'
 import { positionId } from '../core/position.ts'
 import { type DeadLetter, decodeLetter } from '../delivery/dead-letter-record.ts'
+import type { Cursor } from '../storage/cursor.ts'
 import type { Group } from '../storage/frame.ts'
 import { readFrame, ShardReader } from '../storage/shard-reader.ts'
 import type { ShardSegments } from '../storage/shard-segments.ts'
 import { splitEntries } from '../storage/stored-entries.ts'
 
+/** Letters of one replay; what is left is the next one's. */
+const LETTERS_MAX = 100_000
 /** Text of a record that is shown. */
 const RECORD_CHARS_MAX = 4096
 
@@ -40,16 +43,30 @@ export function eachEntry(
   }
 }
 
-/** The newest letters of a log, newest first. */
+/** Letters of an output that no replay has stored, oldest first. */
+export function readLetters(segments: ShardSegments, replayed: Cursor): StoredLetter[] {
+  const letters: StoredLetter[] = []
+  eachEntry(segments, replayed.lowOffset, (offset, group, entry) => {
+    const letter = replayed.has(offset) ? null : decodeLetter(group.tag.toString(), entry)
+    // Bytes are copied: the frame they lie in is read again for others.
+    if (letter !== null) letters.push({ offset, letter })
+    return letters.length < LETTERS_MAX
+  })
+  return letters
+}
+
+/** The newest letters of a log, newest first, without those that a replay has stored. */
 export function readLetterViews(
   log: string,
   segments: ShardSegments,
+  replayed: Cursor | null,
   limit: number
 ): DeadLetterView[] {
   const views: DeadLetterView[] = []
-  const fromOffset = Math.max(segments.oldestOffset, segments.endOffset - limit)
+  const oldest = Math.max(segments.oldestOffset, replayed?.lowOffset ?? 0)
+  const fromOffset = Math.max(oldest, segments.endOffset - limit)
   eachEntry(segments, fromOffset, (offset, group, entry) => {
-    views.push(viewOf(log, offset, group, entry))
+    if (replayed?.has(offset) !== true) views.push(viewOf(log, offset, group, entry))
     return true
   })
   return views.reverse()

@@ -62,6 +62,16 @@ export function openRouteShard(
   return openShard(context, `routes/${route.id}`, shardNumber, route.durability, route.to)
 }
 
+/** Name of the cursor that counts dead letters which a replay has stored. */
+export const REPLAYED = 'replayed'
+
+/** Opens the dead letters of an output, with the cursor of what was replayed. */
+export function openLetterShard(context: StoreContext, outputId: string): OpenedShard {
+  return openShard(context, `dlq/out.${outputId}`, 0, 'sync', [
+    { output: REPLAYED, isRequired: true, lagBytesMax: null, startAt: 'oldest' }
+  ])
+}
+
 /** Opens a shard that nobody drains: dead letters of inputs, `unmatched`. */
 export function openDeadLetterShard(
   context: StoreContext,

@@ -1,0 +1,159 @@
+// Step 10. Runs on: main.
+// Sends dead letters of an output again, by the way of every record: steps, render, flush. Ids stay what they were, so a
+// second replay changes nothing where the destination knows ids. A letter that is stored leaves the log; one that is
+// refused again stays.
+
+import { join } from 'node:path'
+import type { ReplayOutcome } from '../admin/status.ts'
+import type { Clock } from '../core/clock.ts'
+import { MillraceError } from '../core/errors.ts'
+import type { Lane, LaneCursor, LaneSource } from '../delivery/lane.ts'
+import type { FrameHash } from '../storage/frame.ts'
+import type { Storage } from '../storage/storage.ts'
+import type { FrameRef } from '../threads/messages.ts'
+import type { StoredLetter } from './letter-views.ts'
+import { type ReplayEntry, type ReplaySegment, writeReplaySegment } from './replay-segment.ts'
+
+export interface ReplayOptions {
+  readonly storage: Storage
+  readonly hash: FrameHash
+  readonly clock: Clock
+  /** For the files of the replay. */
+  readonly directory: string
+  /** A lane of the destination `<route>/<output>`; null: no such destination any more. */
+  readonly lane: (
+    destination: string,
+    source: LaneSource,
+    cursor: LaneCursor,
+    signal: AbortSignal
+  ) => Lane | null
+  /** A letter was stored at the destination. */
+  readonly onStored: (letter: StoredLetter) => void
+}
+
+/** A destination that does not answer ends the replay; what is left stays in the log. */
+const REPLAY_MS_MAX = 300_000
+const LOOK_MS = 20
+
+export async function replayLetters(
+  letters: readonly StoredLetter[],
+  options: ReplayOptions
+): Promise<ReplayOutcome> {
+  let stored = 0
+  const groups = Map.groupBy(
+    letters,
+    ({ letter }) => `${letter.route}/${letter.output} ${letter.shard}`
+  )
+  for (const group of groups.values()) stored += await replayGroup(group, options)
+  return { matched: letters.length, stored, failed: letters.length - stored }
+}
+
+/** Letters of one destination and shard. */
+async function replayGroup(
+  group: readonly StoredLetter[],
+  options: ReplayOptions
+): Promise<number> {
+  const first = group[0]?.letter
+  if (first === undefined) return 0
+  const { clock, storage } = options
+  const entries = group
+    .flatMap(({ letter }) => letter.members.map((member): ReplayEntry => ({ letter, member })))
+    .sort((one, other) => one.member.offset - other.member.offset)
+  const segments = writeSegments(entries, options)
+  const abort = AbortSignal.timeout(REPLAY_MS_MAX)
+  const stop = new AbortController()
+  try {
+    const account = new ReplayAccount(group, options.onStored)
+    const source = replaySource(segments, first.logId)
+    const signal = AbortSignal.any([abort, stop.signal])
+    const lane = options.lane(`${first.route}/${first.output}`, source, account, signal)
+    if (lane === null) {
+      throw new MillraceError(
+        'MR_USAGE',
+        `route ${first.route} does not send to ${first.output} any more; add it again to replay`
+      )
+    }
+    const running = lane.run()
+    while (!account.isComplete && !abort.aborted) {
+      lane.wake()
+      await clock.sleep(LOOK_MS)
+    }
+    stop.abort()
+    await running
+    return account.storedCount
+  } finally {
+    for (const { path } of segments) storage.unlink(path)
+  }
+}
+
+/** One file per epoch: frames of a segment share it. */
+function writeSegments(
+  entries: readonly ReplayEntry[],
+  { directory, hash, storage }: ReplayOptions
+): ReplaySegment[] {
+  const byEpoch = [...Map.groupBy(entries, ({ letter }) => letter.epoch).values()]
+  storage.mkdir(directory)
+  return byEpoch.map((ofEpoch, ordinal) => {
+    const path = join(directory, `replay-${process.pid}-${Date.now()}-${ordinal}.seg`)
+    return writeReplaySegment(storage, hash, path, ordinal, ofEpoch)
+  })
+}
+
+function replaySource(segments: readonly ReplaySegment[], logId: Uint8Array): LaneSource {
+  const queue: FrameRef[] = segments
+    .flatMap(({ frames }) => frames)
+    .sort((one, other) => one.firstOffset - other.firstOffset)
+  return {
+    logId,
+    // Nothing comes after the letters: open groups close.
+    watermarkMs: Number.MAX_SAFE_INTEGER,
+    next() {
+      const frame = queue.shift()
+      return frame === undefined ? null : { kind: 'frame', frame }
+    },
+    segment(ordinal) {
+      const segment = segments[ordinal]
+      if (segment === undefined) throw new Error(`segment ${ordinal} of a replay`)
+      return { path: segment.path, salt: segment.salt, epoch: segment.epoch }
+    }
+  }
+}
+
+/** Which letters are done; a letter is stored when all of its members are. */
+class ReplayAccount implements LaneCursor {
+  readonly lowOffset = 0
+  readonly rangeCount = 0
+  readonly #waiting = new Map<number, { letter: StoredLetter; left: Set<number> }>()
+  readonly #onStored: (letter: StoredLetter) => void
+  storedCount = 0
+
+  constructor(letters: readonly StoredLetter[], onStored: (letter: StoredLetter) => void) {
+    this.#onStored = onStored
+    for (const letter of letters) {
+      const left = new Set(letter.letter.members.map(({ offset }) => offset))
+      for (const offset of left) this.#waiting.set(offset, { letter, left })
+    }
+  }
+
+  get isComplete(): boolean {
+    return this.#waiting.size === 0
+  }
+
+  finish: LaneCursor['finish'] = (first, end, fate) => {
+    for (let offset = first; offset < end; offset++) {
+      const waiting = this.#waiting.get(offset)
+      if (waiting === undefined) continue
+      this.#waiting.delete(offset)
+      waiting.left.delete(offset)
+      // Dropped by a step on purpose is done too: the configuration says so now.
+      const isDone = fate.kind !== 'dead_lettered' && fate.kind !== 'lost'
+      if (!isDone || waiting.left.size > 0) continue
+      this.storedCount++
+      this.#onStored(waiting.letter)
+    }
+  }
+
+  finishedWithin(): readonly (readonly [number, number])[] {
+    return []
+  }
+}

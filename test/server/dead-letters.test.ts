@@ -1,0 +1,141 @@
+import t, { type Test } from 'tap'
+import type { CursorStatus, DeadLetterView, ReplayOutcome } from '../../src/admin/status.ts'
+import { eventually } from '../support/eventually.ts'
+import { FakeOpenSearch } from '../support/fake-opensearch.ts'
+import { freePort } from '../support/free-port.ts'
+import { type RouterProcess, startRouter } from '../support/router-process.ts'
+
+const LIMIT_MS = 30_000
+
+async function setUp(t: Test) {
+  const search = await new FakeOpenSearch().start()
+  t.teardown(() => search.stop())
+  const http = await freePort()
+  const adminPort = await freePort()
+  const config = `
+version: 1
+data_dir: ./data
+admin: {listen: "127.0.0.1:${adminPort}"}
+inputs:
+  web: {type: http, listen: "tcp://127.0.0.1:${http}"}
+routes:
+  app:
+    match: "app.**"
+    steps:
+      - grep: {exclude: {log: {prefix: "noise"}}}
+    to: [search]
+outputs:
+  search: {type: opensearch, endpoints: ["${search.url}"], index: "logs"}
+`
+  const folder = t.testdir()
+  const start = async () => {
+    const router = await startRouter({ folder, config, adminPort })
+    t.teardown(() => router.kill())
+    return router
+  }
+  const post = async (tag: string, records: object[]) => {
+    const answer = await fetch(`http://127.0.0.1:${http}/${tag}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(records)
+    })
+    if (answer.status !== 200) throw new Error(`${answer.status} ${await answer.text()}`)
+  }
+  return { search, start, post, folder }
+}
+
+async function cursor(router: RouterProcess): Promise<CursorStatus> {
+  const answer = await fetch(`${router.adminUrl}/api/v1/queues`)
+  const { cursors } = (await answer.json()) as { cursors: CursorStatus[] }
+  return cursors[0]!
+}
+
+const settledAt = (router: RouterProcess, appended: number) =>
+  eventually(`${appended} records are settled`, LIMIT_MS, async () => {
+    const status = await cursor(router)
+    return status.appended === appended && status.pending === 0 ? status : null
+  })
+
+const replay = async (router: RouterProcess, query = '') => {
+  const url = `${router.adminUrl}/api/v1/dlq/out.search/replay${query}`
+  return (await (await fetch(url, { method: 'POST' })).json()) as ReplayOutcome
+}
+
+t.test(
+  'Q49 refused records wait with their reason, survive a kill, and are replayed once',
+  async (t) => {
+    const { post, search, start } = await setUp(t)
+    let router = await start()
+    search.itemFaults({
+      status: 400,
+      type: 'mapper_parsing_exception',
+      reason: 'failed to parse field [code]',
+      contains: 'bad'
+    })
+    await post('app.web', [
+      { log: 'one', n: 1 },
+      { log: 'bad two', n: 2 },
+      { log: 'noise', n: 3 },
+      { log: 'bad four', n: 4 }
+    ])
+    const status = await settledAt(router, 4)
+    t.match(status, { delivered: 1, deadLettered: 2, dropped: { filtered: 1 }, lost: {} })
+    await router.kill()
+
+    router = await start()
+    t.match(await settledAt(router, 4), { deadLettered: 2 }, 'counts survive a kill')
+    const shown = (await (
+      await fetch(`${router.adminUrl}/api/v1/dlq/out.search`)
+    ).json()) as DeadLetterView[]
+    t.match(shown, [
+      { tag: 'app.web', route: 'app', status: 400, record: /bad four/, error: /failed to parse/ },
+      { tag: 'app.web', route: 'app', status: 400, record: /bad two/, target: 'logs' }
+    ])
+    t.same(await replay(router, '?dry_run=true'), { matched: 2, stored: 0, failed: 0 })
+    t.same(await replay(router), { matched: 2, stored: 0, failed: 2 }, 'refused again: they stay')
+
+    search.itemFaults()
+    t.same(await replay(router), { matched: 2, stored: 2, failed: 0 })
+    const documents = search.documents
+    t.equal(documents.length, 3)
+    t.same(
+      documents.map(({ id }) => id).sort(),
+      [...new Set([...shown.map(({ id }) => id), documents[0]!.id])].sort(),
+      'documents bear the ids that the dead letters had'
+    )
+    t.same(await replay(router), { matched: 0, stored: 0, failed: 0 })
+    t.same(await (await fetch(`${router.adminUrl}/api/v1/dlq`)).json(), [])
+    t.equal(await router.stop(), 0)
+  }
+)
+
+t.test('a tag that no route takes is kept in unmatched and counted', async (t) => {
+  const { post, start } = await setUp(t)
+  const router = await start()
+  await post('other.tag', [{ log: 'where to?' }])
+  const logs = await (await fetch(`${router.adminUrl}/api/v1/dlq`)).json()
+  t.match(logs, [{ log: 'unmatched', records: 1 }])
+  const [shown] = (await (
+    await fetch(`${router.adminUrl}/api/v1/dlq/unmatched`)
+  ).json()) as DeadLetterView[]
+  t.match(shown, { tag: 'other.tag', record: '{"log":"where to?"}' })
+  t.equal(await router.stop(), 0)
+})
+
+t.test('a backlog drains after a kill without new input', async (t) => {
+  const { post, search, start } = await setUp(t)
+  let router = await start()
+  search.plan(...Array.from({ length: 100 }, () => ({ kind: 'hang' as const })))
+  await post(
+    'app.web',
+    Array.from({ length: 500 }, (_, n) => ({ log: `line ${n}`, n }))
+  )
+  t.equal((await cursor(router)).pending, 500)
+  await router.kill()
+  search.reset()
+  router = await start()
+  const status = await settledAt(router, 500)
+  t.match(status, { delivered: 500 })
+  t.equal(search.documents.length, 500)
+  t.equal(await router.stop(), 0)
+})
