@@ -5,6 +5,7 @@
 
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
+import { linkAbort } from '../core/abort.ts'
 import type { Clock, Random } from '../core/clock.ts'
 import { errorText } from '../core/errors.ts'
 import { invariant } from '../core/invariant.ts'
@@ -108,18 +109,19 @@ export class BodyFlight {
   /** null: aborted by shutdown. */
   async #flush(part: Part): Promise<FlushOutcome | null> {
     const { output, clock, flushTimeoutMs, observer, signal } = this.#options
-    const deadline = new AbortController()
+    const limit = linkAbort(signal)
     const cancel = clock.after(flushTimeoutMs, () =>
-      deadline.abort(new Error(`no answer within ${flushTimeoutMs} ms`))
+      limit.abort(new Error(`no answer within ${flushTimeoutMs} ms`))
     )
     const startedMs = clock.monotonicMs()
     let outcome: FlushOutcome
     try {
-      outcome = await output.flush(this.#batch(part), AbortSignal.any([deadline.signal, signal]))
+      outcome = await output.flush(this.#batch(part), limit.signal)
     } catch (error) {
       outcome = { kind: 'all', verdict: { kind: 'retry', reason: errorText(error) } }
     } finally {
       cancel()
+      limit.release()
     }
     const seconds = (clock.monotonicMs() - startedMs) / 1000
     observer.flushed(flushResult(outcome), seconds, part.compressed?.length ?? part.byteCount)

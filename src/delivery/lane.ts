@@ -231,9 +231,8 @@ export class Lane {
   async #sleep(waitMs: number): Promise<void> {
     const { clock, signal } = this.#options
     if (waitMs === Number.POSITIVE_INFINITY) return await this.#wakeUp.wait(signal)
-    const timer = new AbortController()
-    const cancel = clock.after(waitMs, () => timer.abort())
-    await this.#wakeUp.wait(AbortSignal.any([signal, timer.signal]))
+    const cancel = clock.after(waitMs, () => this.#wakeUp.ring())
+    await this.#wakeUp.wait(signal)
     cancel()
   }
 

@@ -54,13 +54,27 @@ export interface StepDefinition<S extends TSchema = TSchema> extends PluginInfo<
 /** A plugin of any options, as lists hold it. */
 export type AnyDefinition = OutputDefinition | InputDefinition | StepDefinition
 
+/** Modules are named as sources; what is compiled ends in .js, which the compiler does not see in a URL. */
+function asRun(module: URL): URL {
+  if (import.meta.url.endsWith('.ts')) return module
+  return new URL(module.href.replace(/\.ts$/, '.js'))
+}
+
 export const defineOutput = <S extends TObject>(
   definition: Omit<OutputDefinition<S>, 'kind'>
-): OutputDefinition<S> => ({ kind: 'output', ...definition })
+): OutputDefinition<S> => ({
+  kind: 'output',
+  ...definition,
+  renderModule: asRun(definition.renderModule)
+})
 
 export const defineInput = <S extends TObject>(
   definition: Omit<InputDefinition<S>, 'kind'>
-): InputDefinition<S> => ({ kind: 'input', ...definition })
+): InputDefinition<S> => ({
+  kind: 'input',
+  ...definition,
+  inputModule: asRun(definition.inputModule)
+})
 
 export const defineParser = <S extends TSchema>(
   definition: Omit<StepDefinition<S>, 'kind'>

@@ -60,13 +60,12 @@ async function replayGroup(
     .flatMap(({ letter }) => letter.members.map((member): ReplayEntry => ({ letter, member })))
     .sort((one, other) => one.member.offset - other.member.offset)
   const segments = writeSegments(entries, options)
-  const abort = AbortSignal.timeout(REPLAY_MS_MAX)
-  const stop = new AbortController()
+  const limit = new AbortController()
+  const cancel = clock.after(REPLAY_MS_MAX, () => limit.abort())
   try {
     const account = new ReplayAccount(group, options.onStored)
     const source = replaySource(segments, first.logId)
-    const signal = AbortSignal.any([abort, stop.signal])
-    const lane = options.lane(`${first.route}/${first.output}`, source, account, signal)
+    const lane = options.lane(`${first.route}/${first.output}`, source, account, limit.signal)
     if (lane === null) {
       throw new MillraceError(
         'MR_USAGE',
@@ -74,14 +73,15 @@ async function replayGroup(
       )
     }
     const running = lane.run()
-    while (!account.isComplete && !abort.aborted) {
+    while (!account.isComplete && !limit.signal.aborted) {
       lane.wake()
       await clock.sleep(LOOK_MS)
     }
-    stop.abort()
+    limit.abort()
     await running
     return account.storedCount
   } finally {
+    cancel()
     for (const { path } of segments) storage.unlink(path)
   }
 }

@@ -29,8 +29,7 @@ outputs:
 `
   const folder = t.testdir()
   const start = async () => {
-    const router = await startRouter({ folder, config, adminPort })
-    t.teardown(() => router.kill())
+    const router = await startRouter(t, { folder, config, adminPort })
     return router
   }
   const post = async (tag: string, records: object[]) => {
