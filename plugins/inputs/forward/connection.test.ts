@@ -133,6 +133,21 @@ t.test('C11 a full route keeps the message and its connection, others go on', as
   other.destroy()
 })
 
+t.test('C11 JSON waits for room like any message', async (t) => {
+  const { host, address } = await forwardHost(t)
+  const words = host.words('routes/all')
+  words[WORD.isFull] = 1n
+  const client = await ForwardClient.connect(address)
+  client.send(Buffer.from('["t",1,{"m":"a"},{"chunk":"c1"}]["t",1,{"m":"b"},{"chunk":"c2"}]'))
+  await eventually('it waits', LIMIT_MS, () => host.counter('input_paused_total/room') === 1)
+  words[WORD.isFull] = 0n
+  await host.main.handle({ kind: 'room', logs: ['routes/all'] })
+  const expected = '{"ack":"c1"}{"ack":"c2"}'
+  t.equal((await client.receive(expected.length)).toString(), expected)
+  t.same(textsOf(host.records()), ['a', 'b'])
+  client.destroy()
+})
+
 t.test('C11 a message that waits for room is stored after its sender has gone', async (t) => {
   const { host, address } = await forwardHost(t)
   const words = host.words('routes/all')

@@ -13,6 +13,7 @@ import type { StreamReader } from '../../../src/net/read-into.ts'
 import type { InputContext } from '../../../src/plugin/input.ts'
 import { AckLine } from './ack-line.ts'
 import { BodyStore } from './body-store.ts'
+import { JsonStream, jsonAcks } from './json-stream.ts'
 import type { ForwardOptions } from './options.ts'
 import { PartialBytes, type ReadArea } from './partial-bytes.ts'
 import { TagRule } from './tag-rule.ts'
@@ -65,6 +66,8 @@ export class ForwardConnection implements StreamReader, BytesHolder {
   #lastReadMs: number
   #windowMs: number
   #windowBytes = 0
+  /** The sender speaks JSON. */
+  #json: JsonStream | null = null
   #hasRead = false
   #hasAsked = false
   #isEnded = false
@@ -217,6 +220,10 @@ export class ForwardConnection implements StreamReader, BytesHolder {
 
   /** Scans and stores; the first `firstBytes` alone, when they are a unit that waited for room. */
   #process(bytes: Buffer, firstBytes: number): void {
+    if (this.#json !== null) {
+      this.#processJson(bytes, this.#json)
+      return
+    }
     const { kernel } = this.#shared.context
     let rest = bytes
     let scanBytes = firstBytes
@@ -235,12 +242,61 @@ export class ForwardConnection implements StreamReader, BytesHolder {
         this.#keep(rest, 0)
       } else if (status === 'done') {
         this.#keep(rest, neededBytes)
+      } else if (status === 'json') {
+        this.#json = new JsonStream(kernel)
+        this.#processJson(rest, this.#json)
       } else {
         this.#keep(rest.subarray(0, 0), 0)
         this.#refuseStream(status, rest)
       }
       return
     }
+  }
+
+  /** The same with JSON text. A message that finds no room is converted anew when it is offered again. */
+  #processJson(bytes: Buffer, json: JsonStream): void {
+    const { kernel } = this.#shared.context
+    let rest = bytes
+    while (rest.length > 0) {
+      const next = json.next(rest)
+      if (next.kind === 'more') break
+      if (next.kind === 'failed') {
+        this.#keep(rest.subarray(0, 0), 0)
+        this.#refuseJson(next.reason, rest)
+        return
+      }
+      const status = kernel.scan(next.block, new ScanProgress())
+      const isMessage = status === 'done' && kernel.consumedBytes === next.block.length
+      if (isMessage) this.#takeUnits(next.block, next.block.length)
+      kernel.giveBack(next.block)
+      if (!isMessage) {
+        this.#keep(rest.subarray(0, 0), 0)
+        this.#refuseJson('malformed', rest)
+        return
+      }
+      // It is offered by its text, so its length as MessagePack says nothing.
+      this.#waitingBytes = 0
+      if (this.#isBusy) break
+      rest = rest.subarray(next.textBytes)
+    }
+    this.#keep(rest, 0)
+  }
+
+  #refuseJson(reason: 'malformed' | 'message_too_large' | 'no_memory', rest: Buffer): void {
+    if (reason === 'no_memory') this.#outOfMemory()
+    else if (reason === 'message_too_large') this.#refuseLarge()
+    else {
+      this.#shared.context.counters.add('forward_protocol_mismatch_total/other', 1)
+      const fields = { peer: this.#peer, reason, first_bytes: shownBytes(rest) }
+      this.#shared.warn(fields, 'JSON on a Forward port that is no message')
+      this.reset('protocol')
+    }
+  }
+
+  #refuseLarge(): void {
+    this.#shared.context.counters.add('oversize_frames', 1)
+    this.#shared.warn({ peer: this.#peer }, 'a message is larger than the limit: connection reset')
+    this.reset('oversize')
   }
 
   /** Something that was read waits for room or for its body; what comes behind it waits too. */
@@ -363,7 +419,7 @@ export class ForwardConnection implements StreamReader, BytesHolder {
 
   #writeAcks(bytes: Buffer, ackCount: number): void {
     this.#shared.context.counters.add('acks', ackCount)
-    this.#socket.write(bytes)
+    this.#socket.write(this.#json === null ? bytes : jsonAcks(bytes))
     if (this.#socket.writableLength <= UNREAD_ACK_BYTES_MAX) return
     this.#pause(PAUSE.acks)
     this.#socket.once('drain', () => this.#resume(PAUSE.acks))
@@ -375,19 +431,14 @@ export class ForwardConnection implements StreamReader, BytesHolder {
     if (this.#line.isEmpty && !this.#isBusy) this.#socket.end()
   }
 
-  #refuseStream(status: 'error' | WrongProtocol | 'json', rest: Buffer): void {
+  #refuseStream(status: 'error' | WrongProtocol, rest: Buffer): void {
     const { context } = this.#shared
     const { errorReason } = context.kernel
     if (errorReason === 'message_too_large') {
-      context.counters.add('oversize_frames', 1)
-      this.#shared.warn(
-        { peer: this.#peer },
-        'a message is larger than the limit: connection reset'
-      )
-      this.reset('oversize')
+      this.#refuseLarge()
       return
     }
-    const protocol = status === 'error' || status === 'json' ? 'other' : status
+    const protocol = status === 'error' ? 'other' : status
     context.counters.add(`forward_protocol_mismatch_total/${protocol}`, 1)
     this.#shared.warn(
       { peer: this.#peer, reason: errorReason ?? status, first_bytes: shownBytes(rest) },

@@ -99,7 +99,7 @@ function newEvents({ host }: ForwardHost, seen: { count: number }): { tag: strin
 }
 
 const NOT_HERE = new Set([
-  // JSON on the Forward port.
+  // JSON, which has its own probe and acks.
   ...cases.filter(({ id }) => id.startsWith('J')).map(({ id }) => id),
   // Waits for bytes; has a test of its own.
   'X12'
@@ -129,6 +129,41 @@ t.test('wire cases', async (t) => {
       `${name}: ${connection}`
     )
   }
+})
+
+const JSON_PROBE = Buffer.from(' ["probe",[[1700000000,{"p":1}]],{"chunk":"probe"}]')
+const JSON_PROBE_ACK = '{"ack":"probe"}'
+
+for (const wireCase of cases.filter(({ id }) => id.startsWith('J'))) {
+  t.test(`${wireCase.id} ${wireCase.title}, whole and byte by byte`, async (t) => {
+    const forward = await forwardHost(t, { dedupe: 'off' })
+    const bytes = bytesOf(wireCase)
+    const { events, ack, connection } = wireCase.expect
+    const pieces = [[bytes], Array.from(bytes, (_, at) => bytes.subarray(at, at + 1))]
+    for (const sent of pieces) {
+      const before = forward.host.counter('received_records')
+      const client = await ForwardClient.connect(forward.address)
+      await Promise.race([client.sendPieces([...sent, JSON_PROBE]), client.closed])
+      if (connection === 'close') {
+        t.equal(await client.closed, 'reset')
+        continue
+      }
+      const expected = (ack?.replace('JSON ', '') ?? '') + JSON_PROBE_ACK
+      t.equal((await client.receive(expected.length)).toString(), expected)
+      t.equal(forward.host.counter('received_records') - before, events.length + 1)
+      client.destroy()
+    }
+  })
+}
+
+t.test('D01 go-fluent-logger-1.9.0-json is stored', async (t) => {
+  const forward = await forwardHost(t)
+  const client = await ForwardClient.connect(forward.address)
+  client.send(fs.readFileSync(new URL('go-fluent-logger-1.9.0-json.c2s.bin', WIRE)))
+  client.send(JSON_PROBE)
+  await client.receive(JSON_PROBE_ACK.length)
+  t.equal(forward.host.counter('received_records'), 5)
+  client.destroy()
 })
 
 t.test('X04 a browser is told that this is no HTTP port', async (t) => {
