@@ -1,8 +1,6 @@
 // Step 7. Runs on: pool.
 // A destination as a pool thread holds it: program, names for what the program counts, the output's render half.
 
-import type { ParseOptions } from '../kernel/program.ts'
-import type { LoadedProgram } from '../kernel/render-face.ts'
 import type { RenderHalf } from '../plugin/output.ts'
 import type { JoinOptions } from './plan.ts'
 import type { ScriptStage } from './scripts.ts'
@@ -25,8 +23,3 @@ export interface Destination {
   /** Slots of the output. */
   readonly slotMemory: SharedArrayBuffer
 }
-
-/** Programs are loaded into a kernel on first use; a fresh kernel loads them again. */
-export type ProgramCache = Map<Destination, LoadedProgram>
-
-export type { ParseOptions }

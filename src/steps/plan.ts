@@ -1,7 +1,7 @@
 // Step 7. Runs on: any (types only).
 // The steps of a route as plain data: what main checks at load and pool threads lower to the kernel's words.
 
-import type { OnFailure, StepOperation } from '../plugin/step.ts'
+import type { StepOperation } from '../plugin/step.ts'
 
 /** One item of a route's list. */
 export interface PlannedStep {
@@ -10,7 +10,7 @@ export interface PlannedStep {
   readonly operation: StepOperation
 }
 
-/** How parts of one line are put together (spec of joins: docs/reference/steps.md). */
+/** How parts of one line are put together (plugins/filters/docker_partial). */
 export interface JoinOptions {
   /** A group with no new part for this long, by arrival stamps, is finished as incomplete. */
   readonly flushAfterMs: number
@@ -25,6 +25,3 @@ export interface StepPlan {
   readonly join: JoinOptions | null
   readonly steps: readonly PlannedStep[]
 }
-
-/** A step that failed does one of these. */
-export type { OnFailure }
