@@ -1,12 +1,12 @@
 import { appendFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { xxh64 } from '../../src/kernel/xxh64.ts'
 import { FrameWindow } from '../../src/steps/frame-window.ts'
 import { covers, mergeRanges } from '../../src/steps/offset-set.ts'
 import { SegmentFiles } from '../../src/steps/segment-files.ts'
 import { FrameStore } from '../support/frame-store.ts'
 import { packEntry } from '../support/msgpack-objects.ts'
+import { xxh64 } from '../support/xxh64.ts'
 
 t.test('reads what is there, fewer bytes at the end, and opens a file anew for each task', (t) => {
   const directory = t.testdir({})
