@@ -9,6 +9,7 @@
 import { MillraceError } from './errors.ts'
 import { unreachable } from './invariant.ts'
 import { TAG_BYTES_MAX } from './limits.ts'
+import { parsePattern } from './pattern.ts'
 import { type Automaton, accepts, automatonOf, isIncluded } from './tag-automaton.ts'
 
 /** Patterns of one route, as data that crosses to the ingest threads. */
@@ -66,24 +67,12 @@ function splitPatterns(match: { kind: 'parts' | 'glob'; patterns: readonly strin
   )
 }
 
-/** `/source/flags` or a plain source. Throws MR_CONFIG_PATTERN. */
-export function parseRegex(pattern: string, isWhole: boolean): RegExp {
-  const written = /^\/(.*)\/([a-z]*)$/s.exec(pattern)
-  const source = written?.[1] ?? pattern
-  const flags = written?.[2] ?? ''
-  if (!/^[ims]*$/.test(flags) || new Set(flags).size !== flags.length) {
-    throw new MillraceError(
-      'MR_CONFIG_PATTERN',
-      `regular expression ${pattern} has the flags "${flags}", known are i, m, s`
-    )
+function parseRegex(text: string, isWhole: boolean): RegExp {
+  const pattern = parsePattern(text)
+  if ('fault' in pattern) {
+    throw new MillraceError('MR_CONFIG_PATTERN', `regular expression ${text}: ${pattern.fault}`)
   }
-  try {
-    return new RegExp(isWhole ? `^(?:${source})$` : source, flags)
-  } catch (error) {
-    throw new MillraceError('MR_CONFIG_PATTERN', `regular expression ${pattern} does not compile`, {
-      cause: error
-    })
-  }
+  return new RegExp(isWhole ? `^(?:${pattern.source})$` : pattern.source, pattern.flags)
 }
 
 /**
@@ -159,8 +148,7 @@ const literalLength = (pattern: string): number =>
 
 function patternFault(error: unknown, index: number): TagMatchFinding {
   if (!(error instanceof MillraceError)) throw error
-  const cause = error.cause instanceof Error ? `: ${error.cause.message}` : ''
   const hint = error.details['hint']
-  const message = `${error.message}${cause}`
+  const { message } = error
   return typeof hint === 'string' ? { index, message, hint } : { index, message }
 }

@@ -3,6 +3,7 @@
 // load (so that every fault is a finding) and again on each pool thread, where steps/ lowers them to the kernel's words.
 // Work on a record is bounded by the length of the list: there are no loops.
 
+import type { Pattern } from '../core/pattern.ts'
 import type { Template } from '../core/template.ts'
 
 /** A place in a record: keys of maps and indices of arrays. One key alone names a top-level field. */
@@ -17,11 +18,6 @@ export type JsonValue =
   | string
   | readonly JsonValue[]
   | { readonly [key: string]: JsonValue }
-
-export interface Pattern {
-  readonly source: string
-  readonly flags: string
-}
 
 /** What a field is asked. Missing fields, maps and arrays answer no to all but `exists`. */
 export type FieldTest =

@@ -1,7 +1,7 @@
 // Step 7. Runs on: any.
 // V8's regular expressions backtrack, and `^(a+)+$` on thirty letters takes half a minute. With these flags a match that
 // backtracks too often goes on in a linear engine; results stay the same. Patterns that the linear engine cannot run
-// (look-around, back-references) are refused by configuration where they repeat groups (plugin/pattern.ts).
+// (look-around, back-references) are refused by configuration where they repeat groups (core/pattern.ts).
 
 import { setFlagsFromString } from 'node:v8'
 

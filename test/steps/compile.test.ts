@@ -1,6 +1,6 @@
 import t from 'tap'
+import { captureNames, parsePattern } from '../../src/core/pattern.ts'
 import { parseFieldPath } from '../../src/plugin/field-path.ts'
-import { captureNames, parsePattern } from '../../src/plugin/pattern.ts'
 import { checkSteps, compileSteps } from '../../src/steps/compile.ts'
 import { environment } from '../support/task-harness.ts'
 

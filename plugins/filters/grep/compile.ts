@@ -1,7 +1,7 @@
 // Step 7. Runs on: any. From the options of grep to one condition that a record must meet to stay.
 
+import { isSlashed, parsePattern } from '../../../src/core/pattern.ts'
 import { parseFieldPath } from '../../../src/plugin/field-path.ts'
-import { isSlashed, parsePattern } from '../../../src/plugin/pattern.ts'
 import type {
   Condition,
   FieldPath,

@@ -1,7 +1,7 @@
 // Step 7. Runs on: any. From the options of the regexp parser to its operation.
 
+import { captureNames, parsePattern } from '../../../src/core/pattern.ts'
 import { type ParserConfig, parseOperation } from '../../../src/plugin/parser.ts'
-import { captureNames, parsePattern } from '../../../src/plugin/pattern.ts'
 import type { StepContext, StepOperation } from '../../../src/plugin/step.ts'
 
 export interface RegexpConfig extends ParserConfig {

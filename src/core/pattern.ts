@@ -1,8 +1,12 @@
 // Runs on: any.
 // Regular expressions of configuration: `/source/flags` with the flags i, m, s, or a plain string.
 
-import { errorText } from '../core/errors.ts'
-import type { Pattern } from './step.ts'
+import { errorText } from './errors.ts'
+
+export interface Pattern {
+  readonly source: string
+  readonly flags: string
+}
 
 const SLASHED = /^\/(.*)\/([a-z]*)$/s
 
