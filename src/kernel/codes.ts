@@ -267,6 +267,8 @@ export const FORM_MESSAGES = 2
 
 // Limits.
 export const STEPS_MAX = 256
+/** Ids of a dictionary, 0 included, which is none. */
+export const IDS_MAX = 4096
 export const ROWS_MAX = 960
 export const KEY_BYTES_MAX = 1024
 export const PATTERNS_MAX = 256

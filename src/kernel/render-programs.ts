@@ -5,6 +5,8 @@
 import { MillraceError } from '../core/errors.ts'
 import { COUNTERS_PER_STEP, PROGRAM_BYTES_MAX, PROGRAM_MAGIC } from './codes.ts'
 import type { Kernel } from './instance.ts'
+import { checkProgram } from './program-check.ts'
+import { HEADER_BYTES } from './program-data.ts'
 import { HEADER } from './program-header.ts'
 import type { RenderExports } from './render-exports.ts'
 import type { LoadedProgram, StepCount } from './render-face.ts'
@@ -33,12 +35,13 @@ export class KernelProgram implements LoadedProgram {
     this.bytes = Buffer.from(bytes)
     const isWhole =
       bytes.length <= PROGRAM_BYTES_MAX &&
-      bytes.length > HEADER.targetSpan &&
+      bytes.length > HEADER_BYTES &&
       this.word(HEADER.magic) === PROGRAM_MAGIC &&
       this.word(HEADER.byteCount) === bytes.length
     if (!isWhole) {
       throw new MillraceError('MR_TASK', `${bytes.length} bytes are no program of this version`)
     }
+    checkProgram(this.bytes)
     this.stepCount = this.word(HEADER.stepCount)
     this.isQuotedTwice = this.word(HEADER.framing) !== 0
     this.patterns = this.table(HEADER.patterns, 4).map(
@@ -138,7 +141,9 @@ export class ProgramSlots {
     memory.set(program.bytes, slot.address)
     exports.loadSlot(slot.address)
     for (const [address = 0, byteCount = 0] of program.table(HEADER.keys, 2)) {
-      exports.internKey(slot.address + address, byteCount)
+      if (exports.internKey(slot.address + address, byteCount) === 0) {
+        throw new MillraceError('MR_TASK', 'the keys of the program do not fit its dictionary')
+      }
     }
     exports.sealDictionary()
     slot.program = program
