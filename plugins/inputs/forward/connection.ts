@@ -14,6 +14,7 @@ import type { InputContext } from '../../../src/plugin/input.ts'
 import { AckLine } from './ack-line.ts'
 import { BodyStore } from './body-store.ts'
 import { JsonStream, jsonAcks } from './json-stream.ts'
+import { MessagePace } from './message-pace.ts'
 import type { ForwardOptions } from './options.ts'
 import { PartialBytes, type ReadArea } from './partial-bytes.ts'
 import { TagRule } from './tag-rule.ts'
@@ -35,9 +36,6 @@ const PAUSE_NAMES = { 1: 'room', 2: 'memory', 4: 'acks', 8: 'inflate' } as const
 type Pause = (typeof PAUSE)[keyof typeof PAUSE]
 
 const UNREAD_ACK_BYTES_MAX = 1024 * 1024
-/** Slowest sender within a message: this many bytes per window. */
-const SLOW_BYTES_MIN = 1024
-const SLOW_WINDOW_MS = 60_000
 
 export type CloseReason =
   | 'protocol'
@@ -63,9 +61,7 @@ export class ForwardConnection implements StreamReader, BytesHolder {
   /** Length of the kept unit that waits for room; 0: none does. */
   #waitingBytes = 0
   readonly #bodies: BodyStore
-  #lastReadMs: number
-  #windowMs: number
-  #windowBytes = 0
+  readonly #pace: MessagePace
   /** The sender speaks JSON. */
   #json: JsonStream | null = null
   #hasRead = false
@@ -83,8 +79,7 @@ export class ForwardConnection implements StreamReader, BytesHolder {
     this.#peer = socket.remoteAddress ?? ''
     this.#partial = new PartialBytes(context.kernel, shared.area)
     this.#openedMs = context.clock.monotonicMs()
-    this.#lastReadMs = this.#openedMs
-    this.#windowMs = this.#openedMs
+    this.#pace = new MessagePace(this.#openedMs)
     this.#tags = new TagRule({
       tag: options.tag,
       prefix: options.add_tag_prefix,
@@ -128,7 +123,7 @@ export class ForwardConnection implements StreamReader, BytesHolder {
   }
 
   get lastReadMs(): number {
-    return this.#lastReadMs
+    return this.#pace.lastReadMs
   }
 
   get missingBytes(): number {
@@ -146,8 +141,7 @@ export class ForwardConnection implements StreamReader, BytesHolder {
   onRead(byteCount: number): void {
     const { context } = this.#shared
     context.counters.add('received_bytes', byteCount)
-    this.#lastReadMs = context.clock.monotonicMs()
-    this.#windowBytes += byteCount
+    this.#pace.onRead(byteCount, context.clock.monotonicMs())
     this.#hasRead = true
     this.#line.onRead()
     if (this.#isClosed || this.#isRefused) return
@@ -189,14 +183,12 @@ export class ForwardConnection implements StreamReader, BytesHolder {
   check(nowMs: number, ageMsMax: number): void {
     if (this.#isClosed || this.#pauses !== 0) return
     const { frame_timeout, idle_timeout } = this.#shared.options
-    const quietMs = nowMs - this.#lastReadMs
     if (this.#isRefused) this.reset('protocol')
     else if (this.#partial.byteCount > 0) {
-      if (quietMs >= frame_timeout || this.#isSlow(nowMs)) this.reset('frame_timeout')
+      if (this.#pace.isTooSlow(nowMs, frame_timeout)) this.reset('frame_timeout')
     } else {
-      this.#windowMs = nowMs
-      this.#windowBytes = 0
-      const isIdle = idle_timeout > 0 && quietMs >= idle_timeout
+      this.#pace.restart(nowMs)
+      const isIdle = idle_timeout > 0 && nowMs - this.lastReadMs >= idle_timeout
       const isOld = ageMsMax > 0 && this.#hasAsked && nowMs - this.#openedMs >= ageMsMax
       if (this.isQuiet && (isIdle || isOld)) this.close(isOld ? 'age' : 'idle')
     }
@@ -208,14 +200,6 @@ export class ForwardConnection implements StreamReader, BytesHolder {
     this.#closeReason = reason
     if (this.#hasAsked) this.#socket.end()
     else resetSocket(this.#socket)
-  }
-
-  #isSlow(nowMs: number): boolean {
-    if (nowMs - this.#windowMs < SLOW_WINDOW_MS) return false
-    const isSlow = this.#windowBytes < SLOW_BYTES_MIN
-    this.#windowMs = nowMs
-    this.#windowBytes = 0
-    return isSlow
   }
 
   /** Scans and stores; the first `firstBytes` alone, when they are a unit that waited for room. */
