@@ -12,6 +12,9 @@
 // Every hash is XXH64. Those of a segment are seeded with its salt = first 8 bytes of SHA-256(store secret | log id |
 // epoch u32 | first offset u64): log text is chosen by strangers, and bytes from another segment, another store or a
 // recycled block must never verify when a reader searches for the next frame behind damage.
+//
+// The headers of segments and META keep their layout and hash in every major, so that a release can tell a later format
+// from damage.
 
 import { invariant } from '../core/invariant.ts'
 

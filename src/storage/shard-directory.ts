@@ -116,7 +116,10 @@ function hasContent(storage: Storage, segment: SegmentFileInfo): boolean {
   }
 }
 
-/** Refuses a segment that a later release wrote. A destroyed header is no reason: the file name says enough. */
+/**
+ * Refuses a segment that a later release wrote: a header that verifies and says so. One that does not verify is damage,
+ * which is no reason to stop: the file name says all that its frames need.
+ */
 export function checkSegmentFormat(
   storage: Storage,
   file: number,
@@ -125,16 +128,11 @@ export function checkSegmentFormat(
   salt: bigint
 ): void {
   const bytes = Buffer.alloc(SEGMENT_HEADER.byteCount)
-  const readBytes = readTolerant(storage, file, bytes, 0)
-  if (readBytes < bytes.length) return
-  if (bytes.readUInt32LE(SEGMENT_HEADER.at.magic) !== SEGMENT_HEADER.magic) return
-  const major = bytes.readUInt8(SEGMENT_HEADER.at.major)
-  const incompatible = bytes.readUInt16LE(SEGMENT_HEADER.at.incompatible)
+  if (readTolerant(storage, file, bytes, 0) < bytes.length) return
+  const header = decodeSegmentHeader(bytes, hash, salt)
+  if (header === null) return
+  const { major, incompatible } = header
   if (major === FORMAT_MAJOR && (incompatible & ~INCOMPATIBLE_KNOWN) === 0) return
-  // A flipped bit in these bytes is damage: with our own values in place the hash verifies.
-  bytes.writeUInt8(FORMAT_MAJOR, SEGMENT_HEADER.at.major)
-  bytes.writeUInt16LE(INCOMPATIBLE_KNOWN, SEGMENT_HEADER.at.incompatible)
-  if (decodeSegmentHeader(bytes, hash, salt) !== null) return
   throw new MillraceError(
     'MR_STORE_FORMAT',
     `${segmentPath} has format ${major} with features ${incompatible}; this release reads format ${FORMAT_MAJOR}. Start the release that wrote it. Nothing was changed`,

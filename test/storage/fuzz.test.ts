@@ -14,6 +14,9 @@ import { seededRandom } from '../support/seeded-random.ts'
 import { DIRECTORY, hash, LOG_ID, ShardHarness, STORE } from '../support/shard-harness.ts'
 import { SimulatedStorage } from '../support/simulated-storage.ts'
 
+// Longer runs are asked for by the environment.
+t.setTimeout(3_600_000)
+
 const runs = Number(process.env['MILLRACE_FUZZ_RUNS'] ?? 400)
 const random = seededRandom(Number(process.env['MILLRACE_FUZZ_SEED'] ?? 3))
 const below = (end: number) => Math.floor(random() * end)
@@ -29,7 +32,8 @@ function mutate(source: Buffer): Buffer {
     else if (kind === 1) bytes.fill(0, at, Math.min(bytes.length, at + below(600)))
     else if (kind === 2) randomBytes(Math.min(64, bytes.length - at)).copy(bytes, at)
     else if (kind === 3) bytes.copy(bytes, at & ~7, below(bytes.length) & ~7, bytes.length)
-    else if (kind === 4) bytes.writeUInt32LE(0xffff_ffff, Math.max(0, Math.min(at, bytes.length - 4)))
+    else if (kind === 4)
+      bytes.writeUInt32LE(0xffff_ffff, Math.max(0, Math.min(at, bytes.length - 4)))
     else return bytes.subarray(0, at)
   }
   return bytes

@@ -5,6 +5,9 @@
 import t from 'tap'
 import { livesOf } from '../support/shard-lives.ts'
 
+// Longer runs are asked for by the environment.
+t.setTimeout(3_600_000)
+
 const seedCount = Number(process.env['MILLRACE_L2_SEEDS'] ?? 24)
 /** Seeds that failed once. */
 const REGRESSIONS: Readonly<Record<'sync' | 'interval' | 'os', readonly number[]>> = {

@@ -10,6 +10,9 @@ import { nodeStorage } from '../../src/storage/storage.ts'
 import { seededRandom } from '../support/seeded-random.ts'
 import { ShardHarness } from '../support/shard-harness.ts'
 
+// Longer runs are asked for by the environment.
+t.setTimeout(3_600_000)
+
 const killCount = Number(process.env['MILLRACE_STORAGE_KILLS'] ?? 12)
 const CHILD = path.join(import.meta.dirname, '../support/append-child.ts')
 const ID_STEP = 10_000_000
