@@ -52,3 +52,5 @@ export const DOCKER_PARTIAL_BYTES_MAX = MIB
 export const JOIN_FLUSH_AFTER_MS = 5000
 /** A group may hold segments this long since its first part, milliseconds. */
 export const JOIN_AGE_MS_MAX = 60_000
+/** Syncs of one thread in libuv's pool of 16, which look-ups of names share. */
+export const SYNCS_IN_FLIGHT_MAX = 8

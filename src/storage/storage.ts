@@ -4,6 +4,7 @@
 // the device. A failed operation throws the system's error with its `code` (`ENOSPC`, `EIO`).
 
 import fs from 'node:fs'
+import { SYNCS_IN_FLIGHT_MAX } from '../core/limits.ts'
 
 /** `create` fails when the file exists; `update` when it does not. */
 export type OpenMode = 'read' | 'update' | 'create'
@@ -76,10 +77,26 @@ function readFully(file: number, into: Uint8Array, atByte: number): number {
   return done
 }
 
-function syncInPool(file: number, sync: typeof fs.fdatasync): Promise<void> {
-  return new Promise((resolve, reject) => {
-    sync(file, (error) => (error ? reject(error) : resolve()))
-  })
+let runningSyncCount = 0
+const waitingSyncs: (() => void)[] = []
+
+/** Syncs of one thread at a time: all threads share libuv's 16, and name look-ups must not wait for a slow disk. */
+async function syncInPool(file: number, sync: typeof fs.fdatasync): Promise<void> {
+  if (runningSyncCount >= SYNCS_IN_FLIGHT_MAX) {
+    // The one that ends hands its place over.
+    await new Promise<void>((resolve) => waitingSyncs.push(resolve))
+  } else {
+    runningSyncCount++
+  }
+  try {
+    await new Promise<void>((resolve, reject) => {
+      sync(file, (error) => (error ? reject(error) : resolve()))
+    })
+  } finally {
+    const next = waitingSyncs.shift()
+    if (next === undefined) runningSyncCount--
+    else next()
+  }
 }
 
 async function dirsync(directory: string): Promise<void> {
