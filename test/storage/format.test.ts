@@ -1,7 +1,6 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import t from 'tap'
-import { xxh64 } from '../../src/kernel/xxh64.ts'
 import { Cursor } from '../../src/storage/cursor.ts'
 import { segmentBytesFor } from '../../src/storage/format.ts'
 import { openMeta } from '../../src/storage/meta.ts'
@@ -26,6 +25,7 @@ import {
   STORE
 } from '../support/shard-harness.ts'
 import { SimulatedStorage } from '../support/simulated-storage.ts'
+import { xxh64 } from '../support/xxh64.ts'
 
 const GOLDEN = path.join(import.meta.dirname, '../fixtures/formats')
 
