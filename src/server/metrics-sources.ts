@@ -139,14 +139,33 @@ function provideCursors(registry: MetricRegistry, { delivery, status }: MetricsP
   registry.provide('queue_dlq_bytes', () =>
     status.deadLetterLogs().map(({ bytes, log }) => ({ labels: { log }, value: bytes }))
   )
-  registry.provide('step_records_total', () => destinations.flatMap(stepSamples))
+  for (const [name, labelNames] of TASK_COUNTERS) {
+    registry.provide(name, () => taskSamples(destinations, name, labelNames))
+  }
 }
 
-/** Counters of steps come as `<metric>|<route>|<step>|<result>|<reason>`. */
-function stepSamples(destination: Destination): Sample[] {
-  return [...destination.counters].map(([key, value]) => {
-    const [, route = '', step = '', result = '', reason = ''] = key.split('|')
-    return { labels: { route, step, result, reason }, value }
+/** Counters that results of tasks bring as `<metric>|<label value>|...`, and what the values are of. */
+const TASK_COUNTERS = [
+  ['step_records_total', ['route', 'step', 'result', 'reason']],
+  ['join_records_total', ['route', 'result']]
+] as const
+
+/** Destinations of one route count into the same series: each runs the steps for itself. */
+function taskSamples(
+  destinations: readonly Destination[],
+  name: string,
+  labelNames: readonly string[]
+): Sample[] {
+  const sums = new Map<string, number>()
+  for (const { counters } of destinations) {
+    for (const [key, value] of counters) {
+      if (key.startsWith(`${name}|`)) sums.set(key, (sums.get(key) ?? 0) + value)
+    }
+  }
+  return [...sums].map(([key, value]) => {
+    const [, ...values] = key.split('|')
+    const labels = labelNames.map((label, index) => [label, values[index] ?? ''])
+    return { labels: Object.fromEntries(labels), value }
   })
 }
 
