@@ -38,10 +38,13 @@ const IMAGE_USER = 65532
 
 t.setTimeout(900_000)
 
-/** Numbered lines on both streams, one line of three parts, and a last one without newline. */
+/**
+ * Numbered lines, one line on the other stream, one of three parts, and a last one without newline. The streams do not
+ * overlap: with acks, Docker's client takes the ack of one stream for the other's when both wait, and drops the connection.
+ */
 const SCRIPT = [
   `i=0; while [ $i -lt ${LINES} ]; do echo "seq $i"; i=$((i+1)); done`,
-  'echo "on stderr" >&2',
+  'sleep 1; echo "on stderr" >&2; sleep 1',
   `head -c ${LONG_LINE_BYTES} /dev/zero | tr "\\0" x; echo`,
   'printf "last without newline"'
 ].join('; ')
