@@ -7,10 +7,12 @@ import { join } from 'node:path'
 import type { Command } from 'commander'
 import { BUILT_INS } from '../plugins/index.ts'
 import { createProgram } from '../src/cli/program.ts'
+import { jsonSchema } from '../src/config/json-schema.ts'
 import { type SchemaNode, schemaNode, typesOf } from '../src/config/schema-node.ts'
 import { routeSchema, shellSchema } from '../src/config/shell.ts'
 import { METRICS } from '../src/metrics/catalog.ts'
 import type { AnyDefinition } from '../src/plugin/define.ts'
+import { createRegistry } from '../src/plugin/registry.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 const START = '<!-- options: made by npm run docs -->'
@@ -26,6 +28,7 @@ export function generatedFiles(): ReadonlyMap<string, string> {
   files.set('docs/reference/options.md', optionsPage())
   files.set('docs/reference/metrics.md', metricsPage())
   files.set('docs/reference/cli.md', cliPage())
+  files.set('docs/reference/config.schema.json', schemaText())
   for (const definition of BUILT_INS) {
     const path = `${folderOf(definition)}/README.md`
     files.set(path, readmeWith(path, definition))
@@ -41,7 +44,8 @@ function optionsPage(): string {
     '',
     'One YAML file. Sizes are written `512KiB`, `8MiB`, `1g` or as bytes; durations `250ms`, `5s`, `1h30m` or as seconds.',
     'Values may hold `${NAME}`, `${NAME:-default}`, `${NAME:?message}` (environment) and `${file:/path}` (content of a',
-    'file). `millrace validate` shows all mistakes at once, `millrace schema` prints a JSON Schema for editors.',
+    'file). `millrace validate` shows all mistakes at once. [config.schema.json](config.schema.json) is the JSON Schema for',
+    'editors; `millrace schema` prints it.',
     '',
     '## The file',
     '',
@@ -164,6 +168,10 @@ function readmeWith(path: string, definition: AnyDefinition): string {
   if (from === -1 || to === -1) return `${text.trimEnd()}\n\n## Options\n\n${table}\n`
   return `${text.slice(0, from)}${table}${text.slice(to + END.length)}`
 }
+
+/** For editors: `# yaml-language-server: $schema=<path or URL of this file>`. */
+const schemaText = (): string =>
+  `${JSON.stringify(jsonSchema(createRegistry(BUILT_INS)), null, 2)}\n`
 
 function metricsPage(): string {
   const lines = [

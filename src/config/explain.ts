@@ -98,7 +98,8 @@ function patternFault(error: ErrorObject, schema: SchemaNode): Explained {
   if (schema['x-unit'] === 'duration') {
     return invalid(`${shown} is no duration`, 'write 250ms, 5s or 1h30m')
   }
-  return invalid(`${shown} does not fit ${String(error.params['pattern'])}`)
+  const description = schema.description === undefined ? null : firstSentence(schema.description)
+  return invalid(`${shown} is not of the form that is expected here`, description)
 }
 
 /** "did you mean", or the list of what there is when it is short. */

@@ -19,6 +19,10 @@ const byId = <T>(item: object, description: string) =>
     description
   })
 
+/** A text or a list that is not empty. */
+const someOf = (options: { description: string }) =>
+  Type.Unsafe<readonly string[]>({ ...stringList(options), minItems: 1 })
+
 /** A block of a plugin: `type` is looked at here, everything else by the plugin's own schema. */
 const plugin = {
   type: 'object',
@@ -131,20 +135,18 @@ const destination = {
 const route = Type.Object(
   {
     match: Type.Optional(
-      stringList({
+      someOf({
         description:
           'Tags that the route takes, as Fluentd patterns: `*` one part, `**` any parts, `{a,b}`, `/regex/`. Default: all.'
       })
     ),
     match_glob: Type.Optional(
-      stringList({ description: 'Tags as Fluent Bit writes them: `*` is any characters.' })
+      someOf({ description: 'Tags as Fluent Bit writes them: `*` is any characters.' })
     ),
     match_regex: Type.Optional(
-      stringList({ description: 'Regular expressions that are looked for in the tag.' })
+      someOf({ description: 'Regular expressions that are looked for in the tag.' })
     ),
-    from: Type.Optional(
-      stringList({ description: 'Inputs whose records are taken. Default: all.' })
-    ),
+    from: Type.Optional(someOf({ description: 'Inputs whose records are taken. Default: all.' })),
     continue: Type.Boolean({
       default: false,
       description: 'Whether later routes may take the record too.'

@@ -4,7 +4,7 @@
 // bound or touched.
 
 import { resolve } from 'node:path'
-import { type ErrorCode, MillraceError } from '../core/errors.ts'
+import type { ErrorCode } from '../core/errors.ts'
 import type { ConfigFinding } from '../plugin/define.ts'
 import type { Registry } from '../plugin/registry.ts'
 import { BlockChecker } from './block.ts'
@@ -179,10 +179,3 @@ function shownConfig(
 }
 
 const blockOf = (value: unknown): Record<string, unknown> => (isBlock(value) ? value : {})
-
-/** For callers that start a server: the configuration, or one error that holds all findings. */
-export function requireConfig(validated: ValidatedConfig, text: string): MillraceConfig {
-  if (validated.config !== null) return validated.config
-  const code = validated.findings.find((finding) => finding.level === 'error')?.code
-  throw new MillraceError(code ?? 'MR_CONFIG_INVALID', text)
-}
