@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=2
 // Runs on: main.
 // Process entry: the environment of the process, then the command line. The exit code is set and the process ends when
 // nothing is left to do.
