@@ -157,6 +157,8 @@ export const TIME_LITERAL = 1
 export const TIME_FRACTION_DIGITS = 2
 /** A dot or comma and digits, or nothing. */
 export const TIME_FRACTION_OPTIONAL = 3
+/** `2026-11-20T17:05:09`, at once: most machine-written times begin so. */
+export const TIME_DATE_AND_CLOCK = 4
 
 // Parse options, 12 words.
 /** PARSE_* flags. */

@@ -2,7 +2,12 @@
 // Compiles a strftime format to the bytes that the kernel reads and writes times by: 0x80 | letter for a directive,
 // other bytes for themselves, 0 at the end. One program serves both ways; some directives only read.
 
-import { TIME_FRACTION_DIGITS, TIME_FRACTION_OPTIONAL, TIME_LITERAL } from './codes.ts'
+import {
+  TIME_DATE_AND_CLOCK,
+  TIME_FRACTION_DIGITS,
+  TIME_FRACTION_OPTIONAL,
+  TIME_LITERAL
+} from './codes.ts'
 
 /** Directives the kernel knows; `:z` is read as `z`. `Q`: milliseconds since 1970, `q`: nanoseconds, `v`: seconds as decimal. */
 const DIRECTIVES = 'YymdebBhaAjuwVGHkIlMpPSLNfzZsQqv'
@@ -15,10 +20,10 @@ const COMPOSED: Readonly<Record<string, string>> = {
   r: '%I:%M:%S %p',
   c: '%a %b %e %H:%M:%S %Y'
 }
-/** Formats by name. A `\x03` is an optional fraction. */
+/** Formats by name. A `\x04` is date and clock, a `\x03` an optional fraction. */
 const NAMED: Readonly<Record<string, string>> = {
-  iso8601: '%Y-%m-%dT%H:%M:%S\x03%z',
-  rfc3339: '%Y-%m-%dT%H:%M:%S\x03%z',
+  iso8601: '\x04\x03%z',
+  rfc3339: '\x04\x03%z',
   rfc2822: '%a, %d %b %Y %H:%M:%S %z',
   epoch: '%s',
   unixtime: '%s',
@@ -37,6 +42,7 @@ export function compileTimeFormat(format: string): TimeFormat {
   const out: number[] = []
   for (const text of source.match(/%(?:[369]N|:z|[\s\S])?|[^%]/gu) ?? []) {
     if (text === '\x03') out.push(TIME_FRACTION_OPTIONAL)
+    else if (text === '\x04') out.push(TIME_DATE_AND_CLOCK)
     else if (!text.startsWith('%')) pushLiteral(out, text)
     else if (!pushDirective(out, text)) return { kind: 'unknown', directive: text }
   }

@@ -201,6 +201,14 @@ t.test('S39 S40 S41 what JSON becomes', async (t) => {
   t.equal(reason(parseJson(nested(65))), 'bad_json')
 })
 
+t.test('strings that are objects themselves are taken apart, one level', async (t) => {
+  const run = (text: string) =>
+    parseJson(text, () => ({ flags: codes.PARSE_ALSO_NESTED })).lines[0]?.trim()
+  const inner = JSON.stringify({ b: 'x"\n', c: JSON.stringify({ d: 1 }) })
+  t.equal(run(JSON.stringify({ a: inner, n: '{no', s: 'x' })), `{"a":${inner},"n":"{no","s":"x"}`)
+  t.equal(run('{"a":"{}"}'), '{"a":{}}')
+})
+
 t.test('S42 what is no object fails with its reason', async (t) => {
   for (const text of ['[1]', '"x"', '1', 'null', ' true '])
     t.equal(reason(parseJson(text)), 'not_object', text)

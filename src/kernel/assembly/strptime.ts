@@ -4,6 +4,7 @@
 import {
   REASON_BAD_TIME,
   REASON_TIME_RANGE,
+  TIME_DATE_AND_CLOCK,
   TIME_FRACTION_DIGITS,
   TIME_FRACTION_OPTIONAL,
   TIME_LITERAL
@@ -93,6 +94,11 @@ function readTime(format: usize, p: usize, end: usize, defaultZone: i32): u32 {
       digits = 0
       continue
     }
+    if (c == TIME_DATE_AND_CLOCK) {
+      if (p + 19 > end || !readDateAndClock(p)) return REASON_BAD_TIME
+      p += 19
+      continue
+    }
     if (c == TIME_FRACTION_DIGITS) {
       digits = load<u8>(format++)
       continue
@@ -107,6 +113,36 @@ function readTime(format: usize, p: usize, end: usize, defaultZone: i32): u32 {
     p++
   }
   return p == end ? settle() : <u32>REASON_BAD_TIME
+}
+
+/** Two digits at `p`, or a number above 99. */
+@inline
+function twoDigits(p: usize): u32 {
+  const tens = <u32>load<u8>(p) - 48
+  const ones = <u32>load<u8>(p, 1) - 48
+  return tens > 9 || ones > 9 ? 1000 : tens * 10 + ones
+}
+
+/** `2026-11-20T17:05:09`; a blank may stand for the T. */
+function readDateAndClock(p: usize): bool {
+  const separator = load<u8>(p, 10)
+  if (load<u8>(p, 4) != 45 || load<u8>(p, 7) != 45 || (separator != 84 && separator != 32)) return false
+  if (load<u8>(p, 13) != 58 || load<u8>(p, 16) != 58) return false
+  const century = twoDigits(p)
+  const yearOfCentury = twoDigits(p + 2)
+  const m = twoDigits(p + 5)
+  const d = twoDigits(p + 8)
+  const h = twoDigits(p + 11)
+  const min = twoDigits(p + 14)
+  const s = twoDigits(p + 17)
+  if (century > 99 || yearOfCentury > 99 || m - 1 > 11 || d - 1 > 30 || h > 23 || min > 59 || s > 60) return false
+  year = century * 100 + yearOfCentury
+  month = m
+  day = d
+  hour = h
+  minute = min
+  second = s
+  return true
 }
 
 @inline

@@ -1,6 +1,6 @@
 // Times to text: RFC 3339 with a cached calendar part, and strftime programs (time-format.ts).
 
-import { TIME_FRACTION_DIGITS, TIME_FRACTION_OPTIONAL, TIME_LITERAL } from '../codes'
+import { TIME_DATE_AND_CLOCK, TIME_FRACTION_DIGITS, TIME_FRACTION_OPTIONAL, TIME_LITERAL } from '../codes'
 import { putDigits, putI64, putPair } from './number'
 
 /** First seconds of the years 0 and 10000: what four digits of a year can say. */
@@ -164,7 +164,8 @@ export function putFormatted(o: usize, format: usize, second: i64, ns: u32): usi
         store<u8>(o++, 46)
         o = putFraction(o, ns, 9)
       }
-    } else if (c < 0x80) store<u8>(o++, <u8>c)
+    } else if (c == TIME_DATE_AND_CLOCK) o = putTime(o, second, 0, 0) - 1
+    else if (c < 0x80) store<u8>(o++, <u8>c)
     else {
       o = putDirective(o, c & 0x7f, second, ns, digits)
       digits = 9
