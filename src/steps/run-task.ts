@@ -67,7 +67,7 @@ class Runner implements TaskRunner {
   run(task: TaskRequest): TaskResult {
     const destination = this.#options.destination(task.destination, task.generation)
     this.#destination = destination
-    const poison = { offsets: new Set<number>(), groups: new Set<number>() }
+    const poison: Poison = { offsets: new Map(), groups: new Map() }
     try {
       for (let traps = 0; traps < TRAPS_MAX; traps++) {
         try {
@@ -75,8 +75,8 @@ class Runner implements TaskRunner {
         } catch (error) {
           if (!isTrap(error)) throw error
           this.#instance = null
-          if (error instanceof GroupTrap) poison.groups.add(error.firstOffset)
-          else poison.offsets.add(this.#findCulprit(task, destination, poison))
+          if (error instanceof GroupTrap) poison.groups.set(error.firstOffset, TRAP)
+          else poison.offsets.set(this.#findCulprit(task, destination, poison), TRAP)
         }
       }
       throw new MillraceError('MR_TASK', `the kernel trapped on ${TRAPS_MAX} records of one task`)
@@ -96,8 +96,8 @@ class Runner implements TaskRunner {
       const { face } = this.#kernel().kernel
       const finished = this.#finish(task, destination, face)
       if (finished.rowsTaken < face.rows.count) {
-        invariant(finished.rowsTaken > 0, `the render half of ${destination.key} takes no row`)
-        rowsMax = finished.rowsTaken
+        if (finished.rowsTaken > 0) rowsMax = finished.rowsTaken
+        else refuseFirstRow(face, poison)
         continue
       }
       const indexStartByte = this.#writeIndex(task, destination, face, finished)
@@ -246,9 +246,19 @@ class Runner implements TaskRunner {
   }
 }
 
+/** Entries and groups (by first member) that cannot be rendered, and why. */
 interface Poison {
-  readonly offsets: Set<number>
-  readonly groups: Set<number>
+  readonly offsets: Map<number, string>
+  readonly groups: Map<number, string>
+}
+
+/** Reason of a dead letter: the kernel trapped on the record. */
+const TRAP = 'kernel_trap'
+
+/** A row that not even a body of its own can hold would stop the queue. */
+function refuseFirstRow(face: RenderKernelFace, poison: Poison): void {
+  const refused = face.rows.memberList(0) > 0 ? poison.groups : poison.offsets
+  refused.set(face.rows.offset(0), 'too_large')
 }
 
 /** The index lies at the end of the slot, on a whole word of the shared memory. */

@@ -2,6 +2,7 @@
 // One pass over the frames of a task: kernel over entries, groups of parts opened and closed on the way. A pass that is
 // given up leaves nothing behind: its rows, verdicts and counters are forgotten by the next.
 
+import { invariant } from '../core/invariant.ts'
 import { POSITION_ID_BYTES } from '../core/position.ts'
 import { joinedIdSuffix } from '../kernel/joined-id.ts'
 import type {
@@ -17,11 +18,11 @@ import type { FrameWindow } from './frame-window.ts'
 import { covers, mergeRanges } from './offset-set.ts'
 import { decodeCarry, encodeCarry, joinedText, type OpenGroup } from './open-group.ts'
 
-/** What earlier passes found out: entries and groups that make the kernel trap. */
+/** What earlier passes found out: entries and groups that cannot be rendered, and why. */
 export interface Poison {
-  readonly offsets: ReadonlySet<number>
-  /** First members of groups. */
-  readonly groups: ReadonlySet<number>
+  readonly offsets: ReadonlyMap<number, string>
+  /** By the first member of the group. */
+  readonly groups: ReadonlyMap<number, string>
 }
 
 /** A trap while a joined record was rendered: the group is the culprit. */
@@ -94,7 +95,7 @@ export class TaskAttempt {
     const { kernel, program, task, outputBytesMax, rowsMax, poison } = this.#context
     kernel.begin(program, { outputBytesMax, rowsMax })
     kernel.takeCounters(program)
-    const finished = mergeRanges(task.finished, poison.offsets)
+    const finished = mergeRanges(task.finished, poison.offsets.keys())
     kernel.setFinished(task.fromOffset, finished)
     this.#isShown = this.#isAnyOpen
     kernel.setOpenGroups(this.#isShown)
@@ -215,9 +216,9 @@ export class TaskAttempt {
     const { kernel, task, poison } = this.#context
     const { group, isIncomplete } = closed
     const first = group.members[0]
-    if (first === undefined || poison.groups.has(first.offset)) {
-      return { kind: 'dead_letter', step: 0, reason: 'kernel_trap' }
-    }
+    invariant(first !== undefined, 'an open group has no member')
+    const reason = poison.groups.get(first.offset)
+    if (reason !== undefined) return { kind: 'dead_letter', step: 0, reason }
     try {
       return kernel.renderJoined({
         form: group.form,
@@ -258,8 +259,8 @@ export class TaskAttempt {
 
   #result(): AttemptResult {
     const groups = [...(this.#join?.groups() ?? [])]
-    for (const offset of this.#context.poison.offsets) {
-      if (offset < this.#resumeOffset) this.#refuse(offset, OUTPUT_STEP, 'kernel_trap')
+    for (const [offset, reason] of this.#context.poison.offsets) {
+      if (offset < this.#resumeOffset) this.#refuse(offset, OUTPUT_STEP, reason)
     }
     return {
       resumeOffset: this.#resumeOffset,

@@ -178,3 +178,36 @@ t.test(
     t.ok(kernels.length > 2, 'an instance that trapped is not used again')
   }
 )
+
+t.test(
+  'S13 a row that the render half cannot put into any body is refused, the others go on',
+  async (t) => {
+    const store = filled()
+    const { run, documents } = harness(store, {
+      renderHalf: {
+        finish(area) {
+          const isRefused = area.rendered
+            .toString('utf8', 0, area.rows.byteCount(0))
+            .includes('line 0')
+          const rowsTaken = isRefused ? 0 : area.rows.count
+          const last = rowsTaken - 1
+          area.rendered.copy(area.slot)
+          const byteCount = isRefused ? 0 : area.rows.startByte(last) + area.rows.byteCount(last)
+          const body = { target: 'logs', startByte: 0, byteCount, rowStart: 0, rowCount: rowsTaken }
+          return {
+            bodies: isRefused ? [] : [{ ...body, compressed: null, sha256: null }],
+            order: null,
+            places: null,
+            rowsTaken
+          }
+        }
+      }
+    })
+    const result = run()
+    t.strictSame(result.deadLetters, [
+      { offset: 10, members: null, step: '0:output', reason: 'too_large' }
+    ])
+    t.equal(documents(result).length, 9)
+    t.equal(result.resumeOffset, 20)
+  }
+)
