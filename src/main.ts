@@ -6,6 +6,17 @@
 import './start-environment.ts'
 import { runCommandLine } from './cli/program.ts'
 import { processEnvironment } from './config/load.ts'
+import { EXIT, errnoOf } from './core/errors.ts'
+
+const words = process.argv.slice(2)
+
+// Who reads our output may leave (`millrace schema | head`, a log shipper that died), or its disk may be full. No router
+// ends for that; a command whose result is lost says so with its exit code.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error) => {
+    if (words[0] !== 'run' && errnoOf(error) !== 'EPIPE') process.exitCode = EXIT.io
+  })
+}
 
 const io = {
   environment: processEnvironment(),
@@ -14,8 +25,9 @@ const io = {
   error: (text: string) => void process.stderr.write(text)
 }
 
-process.exitCode = await runCommandLine(process.argv.slice(2), io, async (config, options) => {
+const exitCode = await runCommandLine(words, io, async (config, options) => {
   // Only `run` loads the server.
   const { runServer } = await import('./server/run-server.ts')
   return await runServer(io)(config, options)
 })
+if (exitCode !== EXIT.ok) process.exitCode = exitCode
