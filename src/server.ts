@@ -16,6 +16,7 @@ import type { OutputLog } from './plugin/output.ts'
 import type { Registry } from './plugin/registry.ts'
 import { DeadLetterLogs } from './server/dead-letter-logs.ts'
 import { DeliverySet } from './server/delivery-set.ts'
+import { FreeSpace } from './server/free-space.ts'
 import { type Addresses, IngestThreads } from './server/ingest-threads.ts'
 import { provideMetrics } from './server/metrics-sources.ts'
 import { ServerStatus } from './server/server-status.ts'
@@ -103,6 +104,7 @@ class Parts {
   readonly #watch = new AbortController()
   readonly #hurry = new AbortController()
   readonly #config: MillraceConfig
+  readonly #freeSpace: FreeSpace
   #cancelTrim = () => {}
 
   constructor(options: StartOptions) {
@@ -178,6 +180,14 @@ class Parts {
     for (const doorbell of this.ingest.doorbells) {
       void watchDoorbell(doorbell, () => this.#refresh(), this.#watch.signal)
     }
+    this.#freeSpace = new FreeSpace({
+      storage: nodeStorage,
+      dataDir: config.dataDir,
+      minFree: config.queue.minFree,
+      shards: this.#routeShards(),
+      log,
+      onRoom: () => this.ingest.room(config.routes.map(({ id }) => `routes/${id}`))
+    })
     this.#scheduleTrim()
   }
 
@@ -215,15 +225,17 @@ class Parts {
       .filter(({ log }) => log.startsWith('routes/'))
   }
 
-  /** Once a second: `drop_oldest` makes room where a limit is passed. */
+  /** Once a second: is there room on the volume, and does `drop_oldest` have to make some. */
   #scheduleTrim(): void {
     this.#cancelTrim = systemClock.after(TRIM_MS, () => {
+      this.#freeSpace.look()
       this.deadLetters.trim()
       for (const route of this.#config.routes) {
         if (route.overflow !== 'drop_oldest') continue
         const shards = this.store.shardsOf(`routes/${route.id}`)
         // Shards of a route share its limit evenly; one ingest thread has all of it.
-        for (const { shardLog } of shards) shardLog.dropOldestOver(route.bytesMax / shards.length)
+        const bytesMax = this.#freeSpace.isShort ? 0 : route.bytesMax / shards.length
+        for (const { shardLog } of shards) shardLog.dropOldestOver(bytesMax)
       }
       this.#scheduleTrim()
     })

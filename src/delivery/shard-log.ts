@@ -6,7 +6,7 @@ import type { Clock } from '../core/clock.ts'
 import type { OutputLog } from '../plugin/output.ts'
 import type { VisibleEnd } from '../storage/append.ts'
 import type { Cursor, CursorAccount, Outcome } from '../storage/cursor.ts'
-import { deleteBelow, dropOldest, heldOffset } from '../storage/retention.ts'
+import { deleteBelow, dropOldest, heldOffset, passOver } from '../storage/retention.ts'
 import { ShardReader } from '../storage/shard-reader.ts'
 import type { ShardSegments } from '../storage/shard-segments.ts'
 import type { NewSegment } from '../threads/messages.ts'
@@ -98,6 +98,11 @@ export class ShardLog {
 
   addHolder(cursor: Cursor, isRequired: boolean): void {
     this.#holders.push({ cursor, isRequired })
+  }
+
+  /** Whether the volume has no room: the writer's thread takes nothing for the shard. */
+  setFull(isFull: boolean): void {
+    Atomics.store(this.#words, WORD.isFull, isFull ? 1n : 0n)
   }
 
   /** A segment of the writer; nothing in it is visible yet. */
@@ -218,15 +223,23 @@ export class ShardLog {
       this.#isSettlingAgain = false
       this.#lastPersistMs = this.#options.clock.monotonicMs()
       await Promise.all(this.#holders.map(({ cursor }) => cursor.persist()))
-      this.#deleteFinished()
+      await this.#deleteFinished()
     } while (this.#isSettlingAgain)
   }
 
-  #deleteFinished(): void {
+  async #deleteFinished(): Promise<void> {
+    const { segments } = this.#options
     const holding = this.#holders.filter(({ isRequired }) => isRequired)
     if (holding.length === 0) return
     const low = heldOffset(holding.map(({ cursor }) => cursor))
-    this.#giveBack(deleteBelow(this.#options.segments, low).byteCount)
+    // The first segment is deletable when the second begins at or below the mark.
+    const [, ...later] = segments.all
+    const endOffset = later.findLast(({ firstOffset }) => firstOffset <= low)?.firstOffset
+    if (endOffset === undefined) return
+    const optional = this.#holders.filter(({ isRequired }) => !isRequired)
+    for (const { cursor } of optional) passOver(cursor, endOffset, 'dropped:lag')
+    await Promise.all(optional.map(({ cursor }) => cursor.persist()))
+    this.#giveBack(deleteBelow(segments, low).byteCount)
   }
 
   #giveBack(byteCount: number): void {
