@@ -17,6 +17,7 @@ import type { Registry } from './plugin/registry.ts'
 import { DeadLetterLogs } from './server/dead-letter-logs.ts'
 import { DeliverySet } from './server/delivery-set.ts'
 import { FreeSpace } from './server/free-space.ts'
+import { Housekeeping } from './server/housekeeping.ts'
 import { type Addresses, IngestThreads } from './server/ingest-threads.ts'
 import { provideMetrics } from './server/metrics-sources.ts'
 import { ServerStatus } from './server/server-status.ts'
@@ -43,8 +44,6 @@ const GENERATION = 1
 const INGEST_STOP_MS = 5000
 /** How often a drain looks whether it is done. */
 const DRAIN_LOOK_MS = 50
-/** How often limits of `drop_oldest` are looked at. */
-const TRIM_MS = 1000
 
 export class Server {
   readonly addresses: Addresses
@@ -104,8 +103,7 @@ class Parts {
   readonly #watch = new AbortController()
   readonly #hurry = new AbortController()
   readonly #config: MillraceConfig
-  readonly #freeSpace: FreeSpace
-  #cancelTrim = () => {}
+  readonly #housekeeping: Housekeeping
 
   constructor(options: StartOptions) {
     const { config, log, registry, version } = options
@@ -153,19 +151,7 @@ class Parts {
       lettersOf: (routeId, outputId, shardLog) => this.#lettersOf(routeId, outputId, shardLog)
     })
     const metrics = new MetricRegistry()
-    this.status = new ServerStatus({
-      config,
-      version,
-      clock: systemClock,
-      metrics,
-      shards: this.#routeShards(),
-      destinations: this.delivery.destinations,
-      deadLetters: this.deadLetters,
-      replay: (name, isDryRun) =>
-        this.deadLetters.replay(name, isDryRun, (key, source, cursor, signal) =>
-          this.delivery.replayLane(key, source, cursor, signal)
-        )
-    })
+    this.status = this.#createStatus(metrics, version)
     provideMetrics(metrics, {
       config,
       version,
@@ -180,15 +166,7 @@ class Parts {
     for (const doorbell of this.ingest.doorbells) {
       void watchDoorbell(doorbell, () => this.#refresh(), this.#watch.signal)
     }
-    this.#freeSpace = new FreeSpace({
-      storage: nodeStorage,
-      dataDir: config.dataDir,
-      minFree: config.queue.minFree,
-      shards: this.#routeShards(),
-      log,
-      onRoom: () => this.ingest.room(config.routes.map(({ id }) => `routes/${id}`))
-    })
-    this.#scheduleTrim()
+    this.#housekeeping = this.#keepHouse(log)
   }
 
   /** Front to back. */
@@ -198,7 +176,7 @@ class Parts {
     this.#refresh()
     const isDrained = await this.drain(drainTimeoutMs)
     this.#watch.abort()
-    this.#cancelTrim()
+    this.#housekeeping.stop()
     await this.delivery.stop()
     await this.deadLetters.close()
     await this.admin.stop()
@@ -225,19 +203,39 @@ class Parts {
       .filter(({ log }) => log.startsWith('routes/'))
   }
 
-  /** Once a second: is there room on the volume, and does `drop_oldest` have to make some. */
-  #scheduleTrim(): void {
-    this.#cancelTrim = systemClock.after(TRIM_MS, () => {
-      this.#freeSpace.look()
-      this.deadLetters.trim()
-      for (const route of this.#config.routes) {
-        if (route.overflow !== 'drop_oldest') continue
-        const shards = this.store.shardsOf(`routes/${route.id}`)
-        // Shards of a route share its limit evenly; one ingest thread has all of it.
-        const bytesMax = this.#freeSpace.isShort ? 0 : route.bytesMax / shards.length
-        for (const { shardLog } of shards) shardLog.dropOldestOver(bytesMax)
-      }
-      this.#scheduleTrim()
+  #createStatus(metrics: MetricRegistry, version: string): ServerStatus {
+    return new ServerStatus({
+      config: this.#config,
+      version,
+      clock: systemClock,
+      metrics,
+      shards: this.#routeShards(),
+      destinations: this.delivery.destinations,
+      deadLetters: this.deadLetters,
+      replay: (name, isDryRun) =>
+        this.deadLetters.replay(name, isDryRun, (key, source, cursor, signal) =>
+          this.delivery.replayLane(key, source, cursor, signal)
+        )
+    })
+  }
+
+  #keepHouse(log: OutputLog): Housekeeping {
+    const { routes, dataDir, queue } = this.#config
+    const freeSpace = new FreeSpace({
+      storage: nodeStorage,
+      dataDir,
+      minFree: queue.minFree,
+      shards: this.#routeShards(),
+      log,
+      onRoom: () => this.ingest.room(routes.map(({ id }) => `routes/${id}`))
+    })
+    return new Housekeeping({
+      clock: systemClock,
+      routes,
+      freeSpace,
+      deadLetters: this.deadLetters,
+      shardsOf: (routeId) =>
+        this.store.shardsOf(`routes/${routeId}`).map(({ shardLog }) => shardLog)
     })
   }
 
