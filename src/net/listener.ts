@@ -70,8 +70,9 @@ export class Listener {
 /** Ends a connection so that its sender sees an error on its next write instead of losing it (Forward rule: RST, not FIN). */
 export function resetSocket(socket: net.Socket): void {
   if (socket.destroyed) return
-  // Unix sockets know no reset; the next write of the peer fails at once on a plain close.
-  if (socket.remoteFamily === undefined) socket.destroy()
+  // Unix sockets know no reset; the next write of the peer fails at once on a plain close. After `end` the system may be
+  // shutting the connection down; it refuses a reset then, and the socket would stay for ever.
+  if (socket.remoteFamily === undefined || socket.writableEnded) socket.destroy()
   else socket.resetAndDestroy()
 }
 

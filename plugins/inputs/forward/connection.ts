@@ -69,6 +69,8 @@ export class ForwardConnection implements StreamReader, BytesHolder {
   #isEnded = false
   /** It spoke another protocol and was answered; what else it sends is nobody's. */
   #isRefused = false
+  /** The end was sent. */
+  #isClosing = false
   #isClosed = false
   #closeReason: CloseReason | 'peer' = 'peer'
 
@@ -184,6 +186,8 @@ export class ForwardConnection implements StreamReader, BytesHolder {
     if (this.#isClosed || this.#pauses !== 0) return
     const { frame_timeout, idle_timeout } = this.#shared.options
     if (this.#isRefused) this.reset('protocol')
+    // The peer saw the end a second ago; one that goes on sending would wait for an ack for ever.
+    else if (this.#isClosing) resetSocket(this.#socket)
     else if (this.#partial.byteCount > 0) {
       if (this.#pace.isTooSlow(nowMs, frame_timeout)) this.reset('frame_timeout')
     } else {
@@ -196,8 +200,9 @@ export class ForwardConnection implements StreamReader, BytesHolder {
 
   /** Ends a connection at a message boundary: senders that read acks see the end, others need an error. */
   close(reason: CloseReason): void {
-    if (this.#isClosed) return
+    if (this.#isClosed || this.#isClosing) return
     this.#closeReason = reason
+    this.#isClosing = true
     if (this.#hasAsked) this.#socket.end()
     else resetSocket(this.#socket)
   }
