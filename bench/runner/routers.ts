@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import type { Scenario } from './scenarios.ts'
 
 const BENCH = join(import.meta.dirname, '..')
+/** The built program, as the image and the package have it; `npm run bench:load` builds it first. */
+const MAIN = process.env['MILLRACE_BENCH_MAIN'] ?? join(BENCH, '..', 'dist', 'src', 'main.js')
 const RIVALS = {
   'fluent-bit': 'MILLRACE_BENCH_FLUENT_BIT',
   fluentd: 'MILLRACE_BENCH_FLUENTD'
@@ -64,8 +66,7 @@ const millrace: Router = {
   start(scenario, ports, folder) {
     const file = join(folder, 'millrace.yaml')
     writeFileSync(file, millraceConfig(scenario, ports, folder))
-    const main = join(BENCH, '..', 'src', 'main.ts')
-    return { command: [process.execPath, main, 'run', '-c', file], env: {} }
+    return { command: [process.execPath, MAIN, 'run', '-c', file], env: {} }
   }
 }
 
