@@ -21,11 +21,17 @@ interface Item {
   readonly create: Record<string, unknown> & { readonly status: number }
 }
 
+/** `epoch:offset` of a position id, for the message of a failure. */
+function position(id: string): string {
+  const bytes = Buffer.from(id, 'base64url')
+  return `${bytes.readUInt32BE(8)}:${bytes.readUIntBE(12, 6)}`
+}
+
 export class VisibleDocuments {
   /** Sequence number of each document id. */
   private readonly byId = new Map<string, number>()
-  /** How many documents show a sequence number. */
-  private readonly copies = new Map<number, number>()
+  /** Ids of the documents that show a sequence number. */
+  private readonly ids = new Map<number, string[]>()
   private readonly random: Random
   private readonly misbehaviour: Misbehaviour
   private readonly server = createServer((request, response) => this.serve(request, response))
@@ -54,11 +60,14 @@ export class VisibleDocuments {
   }
 
   copiesOf(seq: number): number {
-    return this.copies.get(seq) ?? 0
+    return this.ids.get(seq)?.length ?? 0
   }
 
-  doubled(): number[] {
-    return [...this.copies].filter(([, copies]) => copies > 1).map(([seq]) => seq)
+  /** Sequence numbers that are visible more than once, each with `epoch:offset` of its documents. */
+  doubled(): string[] {
+    return [...this.ids]
+      .filter(([, ids]) => ids.length > 1)
+      .map(([seq, ids]) => `${seq} at ${ids.map(position).join(' ')}`)
   }
 
   private serve(request: IncomingMessage, response: ServerResponse): void {
@@ -115,7 +124,7 @@ export class VisibleDocuments {
       return { status: 409, error: { type: 'version_conflict_engine_exception', reason: 'exists' } }
     }
     this.byId.set(id, seq)
-    this.copies.set(seq, (this.copies.get(seq) ?? 0) + 1)
+    this.ids.set(seq, [...(this.ids.get(seq) ?? []), id])
     return { status: 201 }
   }
 }
