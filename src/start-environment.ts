@@ -14,14 +14,5 @@ process.env['UV_THREADPOOL_SIZE'] ??= UV_THREADS
 // Before any pattern of a user is compiled; other threads inherit it.
 boundPatternTime()
 
-/** Without a listener, SIGUSR1 opens V8's inspector: code execution for whoever has the same user id. */
-process.on('SIGUSR1', () => {
-  for (const listener of flushListeners) listener()
-})
-
-const flushListeners = new Set<() => void>()
-
-/** Calls `listener` at each SIGUSR1: send what is waiting now. */
-export function onFlushSignal(listener: () => void): void {
-  flushListeners.add(listener)
-}
+// Without a listener, SIGUSR1 opens V8's inspector: code execution for whoever has the same user id.
+process.on('SIGUSR1', () => {})

@@ -1,6 +1,6 @@
 // The documentation says what the code does: generated pages are current, every code is documented, every example holds.
 
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { parseAllDocuments } from 'yaml'
@@ -52,6 +52,50 @@ t.test('every option has a description, and ends it with a full stop', (t) => {
   }
   for (const { kind, type, config } of BUILT_INS) walk(config, `${kind} ${type}`)
   t.same(wrong, [])
+  t.end()
+})
+
+/** Places of a page that stand as text: not in blocks of code. */
+const proseOf = (page: string): string =>
+  readFileSync(join(ROOT, page), 'utf8').replaceAll(/^```[\s\S]*?^```$/gm, '')
+
+t.test('every path that the architecture names in backticks is there', (t) => {
+  const names = [...proseOf('docs/ARCHITECTURE.md').matchAll(/`([^`\s]+\/[^`\s]*)`/g)]
+  const paths = names.map(([, name = '']) => name)
+  t.ok(paths.length > 20, 'there are paths')
+  const missing = paths.filter((path) => globSync(path, { cwd: ROOT }).length === 0)
+  t.same(missing, [])
+  t.end()
+})
+
+t.test('every relative link of the pages at the top leads to a file', (t) => {
+  for (const page of ['README.md', 'CONTRIBUTING.md']) {
+    const links = [...proseOf(page).matchAll(/\]\(([^)#\s]+)[^)]*\)/g)].map(([, link = '']) => link)
+    const missing = links.filter((link) => !/^[a-z]+:/.test(link) && !existsSync(join(ROOT, link)))
+    t.same(missing, [], page)
+  }
+  t.end()
+})
+
+t.test('every path that CONTRIBUTING.md names in backticks is there', (t) => {
+  const names = [...proseOf('CONTRIBUTING.md').matchAll(/`([^`\s<]+\/[^`\s<]*)`/g)]
+  const missing = names.filter(([, name = '']) => globSync(name, { cwd: ROOT }).length === 0)
+  t.same(
+    missing.map(([, name]) => name),
+    []
+  )
+  t.end()
+})
+
+t.test('the commands that the top pages tell to run are scripts of the package', (t) => {
+  const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
+  for (const page of ['README.md', 'CONTRIBUTING.md']) {
+    const text = readFileSync(join(ROOT, page), 'utf8')
+    const called = [...text.matchAll(/\bnpm (?:run ([a-z:]+)|(start|test)\b)/g)]
+    t.ok(called.length > 0, page)
+    const unknown = called.map(([, run, own]) => run ?? own).filter((name) => !scripts[name ?? ''])
+    t.same(unknown, [], page)
+  }
   t.end()
 })
 

@@ -43,15 +43,10 @@ export function destinationsOf(
   const destinations = items.map((item) => destinationOf(item))
   const outputs = destinations.map((each) => each.output)
   checkNames(outputs, scope.names.outputs, 'output', path, scope.report)
-  for (const [index, { output, isRequired, lagBytesMax }] of destinations.entries()) {
+  for (const [index, { output }] of destinations.entries()) {
     if (outputs.indexOf(output) < index) {
       const message = `the route names "${output}" twice`
       scope.report('MR_CONFIG_DUPLICATE', [...path, index], message, null)
-    }
-    if (isRequired && lagBytesMax !== null) {
-      const message = '"max_lag_bytes" is for outputs that are not required'
-      const at = [...path, index, 'max_lag_bytes']
-      scope.report('MR_CONFIG_INVALID', at, message, 'add required: false')
     }
   }
   return destinations
@@ -59,14 +54,10 @@ export function destinationsOf(
 
 /** Items were checked and converted with the route. */
 function destinationOf(item: unknown): DestinationConfig {
-  if (!isBlock(item)) {
-    return { output: String(item), isRequired: true, lagBytesMax: null, startAt: 'newest' }
-  }
-  const lagBytes = item['max_lag_bytes']
+  if (!isBlock(item)) return { output: String(item), isRequired: true, startAt: 'newest' }
   return {
     output: String(item['output']),
     isRequired: item['required'] !== false,
-    lagBytesMax: typeof lagBytes === 'number' ? lagBytes : null,
     startAt: item['start_at'] === 'oldest' ? 'oldest' : 'newest'
   }
 }

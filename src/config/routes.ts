@@ -81,9 +81,7 @@ function routeOf(
     syncIntervalMs: route.sync_interval,
     overflow: route.overflow,
     isDroppedAcked: route.drop_newest_ack,
-    bytesMax: route.max_bytes,
-    ageMsMax: route.max_age ?? null,
-    keepMs: route.keep
+    bytesMax: route.max_bytes
   }
 }
 

@@ -37,8 +37,6 @@ export interface QueueConfig {
   readonly minFree:
     | { readonly kind: 'bytes'; readonly bytes: number }
     | { readonly kind: 'ratio'; readonly ratio: number }
-  readonly onIoError: 'continue' | 'exit'
-  readonly isNetworkFsAllowed: boolean
   /** Upper bound of a segment file; small queues use less. */
   readonly segmentBytesMax: number
   /** Bound of each dead letter queue, and what happens at it. */
@@ -72,10 +70,6 @@ export interface RouteConfig {
   readonly isDroppedAcked: boolean
   /** Over all shards of the route. */
   readonly bytesMax: number
-  /** Older records are dropped and counted `expired`; null: kept until delivered. */
-  readonly ageMsMax: number | null
-  /** How long delivered segments stay for `queue replay`. */
-  readonly keepMs: number
 }
 
 /** One item of `steps`: the name of the step is the only key, its options (defaults filled in) are the value. */
@@ -86,8 +80,6 @@ export interface DestinationConfig {
   readonly output: string
   /** A required destination holds segments until it has them; another one is left behind when space is needed. */
   readonly isRequired: boolean
-  /** Lag beyond which a destination that is not required is moved forward; null: only when space is needed. */
-  readonly lagBytesMax: number | null
   /** Where a destination begins that is new to a route which holds records already. */
   readonly startAt: 'newest' | 'oldest'
 }

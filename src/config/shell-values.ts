@@ -21,8 +21,6 @@ export function adminOf(admin: Shell['admin']): AdminConfig {
 export function queueOf(queue: Shell['queue']): QueueConfig {
   return {
     minFree: minFreeOf(queue.min_free),
-    onIoError: queue.on_io_error,
-    isNetworkFsAllowed: queue.allow_network_fs,
     segmentBytesMax: queue.segment_bytes,
     dlqBytesMax: queue.dlq_bytes,
     dlqOverflow: queue.dlq_overflow

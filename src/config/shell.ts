@@ -81,15 +81,6 @@ const queue = Type.Object(
       default: '5%',
       description: 'Free space of the volume that is left alone: a size, or a share up to 10GiB.'
     }),
-    on_io_error: Type.Enum(['continue', 'exit'], {
-      default: 'continue',
-      description:
-        'After a failed write or sync: go on with a new file and keep probing, or exit with 74.'
-    }),
-    allow_network_fs: Type.Boolean({
-      default: false,
-      description: 'Accept a data directory on NFS or CIFS, where a sync promises less.'
-    }),
     segment_bytes: bytes({
       default: '128MiB',
       min: '1MiB',
@@ -117,12 +108,6 @@ const destination = {
       default: true,
       description: 'Whether the queue keeps records until this output has them.'
     }),
-    max_lag_bytes: Type.Optional(
-      bytes({
-        min: '2MiB',
-        description: 'Lag beyond which an output that is not required is moved forward.'
-      })
-    ),
     start_at: Type.Enum(['newest', 'oldest'], {
       default: 'newest',
       description: 'Where an output begins that is new to a route which holds records.'
@@ -158,8 +143,7 @@ const route = Type.Object(
     to: Type.Unsafe<unknown>({
       type: ['string', 'array'],
       items: destination,
-      description:
-        'Outputs that get the records: ids, or `{output, required, max_lag_bytes, start_at}`.'
+      description: 'Outputs that get the records: ids, or `{output, required, start_at}`.'
     }),
     durability: Type.Enum(['sync', 'interval', 'os', 'memory'], {
       default: 'sync',
@@ -178,17 +162,7 @@ const route = Type.Object(
       default: false,
       description: 'Acknowledge what `drop_newest` refuses, for senders that would stall.'
     }),
-    max_bytes: bytes({ default: '8GiB', description: 'Bound of the queue on disk.' }),
-    max_age: Type.Optional(
-      duration({
-        min: '1s',
-        description: 'Older records are dropped and counted. Default: kept until delivered.'
-      })
-    ),
-    keep: duration({
-      default: '0s',
-      description: 'How long delivered records stay on disk, within `max_bytes`.'
-    })
+    max_bytes: bytes({ default: '8GiB', description: 'Bound of the queue on disk.' })
   },
   closed
 )

@@ -68,7 +68,7 @@ export const REPLAYED = 'replayed'
 /** Opens the dead letters of an output, with the cursor of what was replayed. */
 export function openLetterShard(context: StoreContext, outputId: string): OpenedShard {
   return openShard(context, `dlq/out.${outputId}`, 0, 'sync', [
-    { output: REPLAYED, isRequired: true, lagBytesMax: null, startAt: 'oldest' }
+    { output: REPLAYED, isRequired: true, startAt: 'oldest' }
   ])
 }
 

@@ -110,8 +110,3 @@ export function usedBytes(shards: readonly ShardUsage[]): number {
     0
   )
 }
-
-/** Free space that must stay on the volume: 5 % of it, at most 10 GiB. */
-export function minFreeBytes(totalBytes: number): number {
-  return Math.min(totalBytes * 0.05, 10 * 1024 ** 3)
-}

@@ -29,7 +29,7 @@ const FULL = `
 version: 1
 data_dir: queues
 admin: {listen: ["127.0.0.1:9480", "unix:///run/m.sock"], hosts: logs.example, token: abc}
-queue: {min_free: 2GiB, on_io_error: exit}
+queue: {min_free: 2GiB}
 drain_timeout: 1m30s
 defaults:
   outputs: {type: search, endpoints: "http://a", password: pass}
@@ -42,12 +42,10 @@ routes:
     from: app
     continue: true
     steps: [{parse: {type: json}}, {cut: {at: 2KiB}}]
-    to: [one, {output: two, required: false, max_lag_bytes: 1g, start_at: oldest}]
+    to: [one, {output: two, required: false, start_at: oldest}]
     overflow: drop_newest
     drop_newest_ack: true
     max_bytes: 1GiB
-    max_age: 30d
-    keep: 1h
     sync_interval: 0.5
   rest: {to: [one]}
 outputs:
@@ -73,8 +71,6 @@ t.test('a full file becomes the configuration with units converted and defaults 
     },
     queue: {
       minFree: { kind: 'bytes', bytes: 2 ** 31 },
-      onIoError: 'exit',
-      isNetworkFsAllowed: false,
       segmentBytesMax: 2 ** 27,
       dlqBytesMax: 2 ** 30,
       dlqOverflow: 'drop_oldest'
@@ -100,16 +96,14 @@ t.test('a full file becomes the configuration with units converted and defaults 
         goesOn: true,
         steps: [{ parse: { type: 'json', key: 'log' } }, { cut: { at: 2048 } }],
         to: [
-          { output: 'one', isRequired: true, lagBytesMax: null, startAt: 'newest' },
-          { output: 'two', isRequired: false, lagBytesMax: 2 ** 30, startAt: 'oldest' }
+          { output: 'one', isRequired: true, startAt: 'newest' },
+          { output: 'two', isRequired: false, startAt: 'oldest' }
         ],
         durability: 'interval',
         syncIntervalMs: 500,
         overflow: 'drop_newest',
         isDroppedAcked: true,
-        bytesMax: 2 ** 30,
-        ageMsMax: 30 * 86_400_000,
-        keepMs: 3_600_000
+        bytesMax: 2 ** 30
       },
       {
         id: 'rest',
@@ -117,14 +111,12 @@ t.test('a full file becomes the configuration with units converted and defaults 
         from: null,
         goesOn: false,
         steps: [],
-        to: [{ output: 'one', isRequired: true, lagBytesMax: null, startAt: 'newest' }],
+        to: [{ output: 'one', isRequired: true, startAt: 'newest' }],
         durability: 'interval',
         syncIntervalMs: 200,
         overflow: 'block',
         isDroppedAcked: false,
-        bytesMax: 8 * 2 ** 30,
-        ageMsMax: null,
-        keepMs: 0
+        bytesMax: 8 * 2 ** 30
       }
     ],
     outputs: {

@@ -73,8 +73,6 @@ export function routeOf(rest: Partial<RouteConfig>): RouteConfig {
     overflow: 'block',
     isDroppedAcked: false,
     bytesMax: 8 * 2 ** 30,
-    ageMsMax: null,
-    keepMs: 0,
     ...rest
   }
 }
@@ -218,8 +216,6 @@ function configOf(options: HostOptions, routes: readonly RouteConfig[]): Millrac
     admin: { listen: [], hosts: [], token: null },
     queue: {
       minFree: { kind: 'bytes', bytes: 0 },
-      onIoError: 'continue',
-      isNetworkFsAllowed: false,
       segmentBytesMax: 128 * 1024 * 1024,
       dlqBytesMax: 2 ** 30,
       dlqOverflow: 'drop_oldest'
