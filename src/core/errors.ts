@@ -25,6 +25,7 @@ export const ERROR_CODES = [
   'MR_INPUT_MESSAGE',
   'MR_OUTPUT_START',
   'MR_TASK',
+  'MR_TASK_LATE',
   'MR_ADMIN',
   'MR_USAGE'
 ] as const

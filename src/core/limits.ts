@@ -38,6 +38,12 @@ export const SHARDS_PER_THREAD_MAX = 512
 export const TAG_CACHE_MAX = 4096
 /** Input bytes of one pool task. */
 export const TASK_INPUT_BYTES_MAX = 8 * MIB
+/** Time of one pool task on its thread, milliseconds; then the thread is ended and replaced. */
+export const TASK_MS_MAX = 60_000
+/** The same for parts of a task that failed, while the record at fault is sought. */
+export const TASK_PART_MS_MAX = 5000
+/** Failures of the same task before it is halved. */
+export const TASK_FAILURES_MAX = 3
 /** Frames of one pool task. */
 export const TASK_FRAMES_MAX = 64
 /** Open groups handed from task to task, serialised: text, first entry and members. Beyond, the largest is finished. */

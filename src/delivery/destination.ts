@@ -19,7 +19,7 @@ export interface DestinationOptions {
   readonly generation: number
   readonly output: OutputInstance
   readonly shards: readonly { readonly shardLog: ShardLog; readonly cursor: Cursor }[]
-  readonly pool: { run(task: TaskRequest): Promise<TaskResult> }
+  readonly pool: { run(task: TaskRequest, deadlineMs: number): Promise<TaskResult> }
   /** Writer of dead letters of one shard. */
   readonly lettersOf: (shardLog: ShardLog) => WriteLetters
   readonly clock: Clock

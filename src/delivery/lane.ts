@@ -5,11 +5,19 @@
 
 import type { Clock } from '../core/clock.ts'
 import { errorText } from '../core/errors.ts'
-import { CURSOR_RANGES_MAX, TASK_INPUT_BYTES_MAX } from '../core/limits.ts'
+import {
+  CURSOR_RANGES_MAX,
+  TASK_FAILURES_MAX,
+  TASK_INPUT_BYTES_MAX,
+  TASK_MS_MAX
+} from '../core/limits.ts'
 import type { Output, OutputSizes, RenderedBody } from '../plugin/output.ts'
+import type { Hole } from '../storage/segments.ts'
 import type { FrameRef, SegmentRef, TaskRequest, TaskResult } from '../threads/messages.ts'
+import { type AgainJob, AgainJobs, gaps } from './again-jobs.ts'
 import { BodyFlight, type FlightOptions } from './body-flight.ts'
-import { FrameWindow } from './frame-window.ts'
+import { CulpritSearch, isLate } from './culprit-search.ts'
+import { type FrameCut, FrameWindow } from './frame-window.ts'
 import { RowIndex } from './row-index.ts'
 import type { Slot, Slots } from './slots.ts'
 import {
@@ -21,14 +29,7 @@ import {
 import { WakeUp } from './wake-up.ts'
 
 /** What the reader of a shard gives: a frame, or offsets that cannot be read. */
-export type Taken =
-  | { readonly kind: 'frame'; readonly frame: FrameRef }
-  | {
-      readonly kind: 'hole'
-      readonly firstOffset: number
-      readonly endOffset: number
-      readonly reason: 'corrupt' | 'unsynced' | 'unacked'
-    }
+export type Taken = { readonly kind: 'frame'; readonly frame: FrameRef } | Hole
 
 /** The shard as one lane sees it. */
 export interface LaneSource {
@@ -37,6 +38,8 @@ export interface LaneSource {
   segment(ordinal: number): SegmentRef
   readonly watermarkMs: number
   readonly logId: Uint8Array
+  /** Why offsets whose frame does not verify cannot be read. */
+  judge(firstOffset: number, endOffset: number): readonly Hole[]
 }
 
 export interface LaneCursor extends FinishSink {
@@ -58,7 +61,7 @@ export interface LaneOptions {
   readonly output: Output
   /** Bodies of one target go one after another: tails by target, shared by the lanes of the output. */
   readonly targetTails: Map<string, Promise<void>>
-  readonly pool: { run(task: TaskRequest): Promise<TaskResult> }
+  readonly pool: { run(task: TaskRequest, deadlineMs: number): Promise<TaskResult> }
   readonly writeLetters: WriteLetters
   readonly flight: Pick<FlightOptions, 'observer' | 'random' | 'retry'>
   readonly clock: Clock
@@ -96,13 +99,9 @@ export class Lane {
   /** Append time of the oldest frame of each task whose bodies are in flight. */
   readonly #flying = new Set<{ readonly oldestMs: number }>()
   /** Members of open groups: taken, and finished only when their group closes. */
-  #openCount = 0
-  /** Offsets to render again, alone: their body could not be cut in its slot. */
-  readonly #again: {
-    frames: readonly FrameRef[]
-    segments: readonly SegmentRef[]
-    offsets: number[]
-  }[] = []
+  #open: readonly number[] = []
+  readonly #again = new AgainJobs()
+  readonly #search = new CulpritSearch()
 
   constructor(options: LaneOptions) {
     this.#options = options
@@ -117,11 +116,11 @@ export class Lane {
 
   /** Nothing taken, nothing in flight: what the shard has shown is finished, but for open groups. */
   get isIdle(): boolean {
-    return this.#flying.size === 0 && this.#window.isEmpty && this.#again.length === 0
+    return this.#flying.size === 0 && this.#window.isEmpty && this.#again.isEmpty
   }
 
   get openCount(): number {
-    return this.#openCount
+    return this.#open.length
   }
 
   /** Append time of the oldest frame that is taken and not finished, or null. */
@@ -148,7 +147,7 @@ export class Lane {
   }
 
   async #turn(): Promise<void> {
-    if (this.#again.length > 0) return await this.#renderAgain()
+    if (!this.#again.isEmpty) return await this.#renderAgain()
     // Read before the visible end: every line with an earlier stamp is then below that end (joins close groups by it).
     const { watermarkMs } = this.#options.source
     const isDrained = this.#take()
@@ -161,16 +160,9 @@ export class Lane {
     try {
       const cut = this.#window.cut(this.#inputBytesMax())
       const isAtEnd = isDrained && cut.byteCount === this.#window.byteCount
-      const task = this.#task(
-        slot,
-        cut.frames,
-        cut.segments,
-        this.#nextOffset,
-        cut.endOffset,
-        isAtEnd,
-        watermarkMs
-      )
-      const result = await this.#options.pool.run(task)
+      const task = this.#task(slot, cut, isAtEnd, watermarkMs)
+      const result = await this.#run(task, cut)
+      if (result === null) return
       this.#learn(cut.byteCount, cut.endOffset, task.fromOffset, result)
       isGiven = true
       await this.#deliver(slot, task, result)
@@ -251,15 +243,69 @@ export class Lane {
     }
   }
 
+  /** null: the task failed in a way that says what to do next. */
+  async #run(whole: TaskRequest, cut: FrameCut): Promise<TaskResult | null> {
+    const { pool } = this.#options
+    const { fromOffset: from } = whole
+    const end = this.#search.endOf(from, cut.endOffset)
+    const isPart = end < cut.endOffset
+    const finished = isPart ? [...whole.finished, [end, cut.endOffset] as const] : whole.finished
+    const task = isPart ? { ...whole, finished: rangesOf(finished), isAtEnd: false } : whole
+    try {
+      const result = await pool.run(task, this.#search.deadlineMs(from, end))
+      return isPart ? { ...result, resumeOffset: Math.min(result.resumeOffset, end) } : result
+    } catch (error) {
+      if (this.#options.signal.aborted) throw error
+      const wasSearching = this.#search.isSearching
+      const next = this.#search.failed(from, end, error)
+      if (next === 'repeat') throw error
+      if (!wasSearching) this.#options.onTrouble(error)
+      if (next === 'culprit') await this.#giveUp(task, from, end, error)
+      return null
+    }
+  }
+
+  /** The record alone fails its task, or the open groups that it came to do. They become dead letters. */
+  async #giveUp(task: TaskRequest, from: number, end: number, error: unknown): Promise<void> {
+    const offsets = [...this.#open]
+    if (end > from && task.carry !== null) {
+      const isOwnFault = await this.#options.pool.run({ ...task, carry: null }, TASK_MS_MAX).then(
+        () => false,
+        () => true
+      )
+      if (isOwnFault) offsets.length = 0
+    }
+    if (end > from) offsets.push(from)
+    await this.#refuse(offsets, error)
+    if (offsets.length > 1 || end <= from) {
+      this.#carry = null
+      this.#dueMs = null
+      this.#open = []
+    }
+    this.#nextOffset = Math.max(this.#nextOffset, end)
+    this.#window.dropBelow(this.#nextOffset)
+    this.#search.clear()
+  }
+
+  /** Dead letters of records that fail every task. */
+  async #refuse(offsets: readonly number[], error: unknown): Promise<void> {
+    const { cursor, onProgress, writeLetters } = this.#options
+    const left = offsets.filter((offset) => cursor.finishedWithin(offset, offset + 1).length === 0)
+    const text = errorText(error)
+    const letter = { reason: 'task_failed', step: '', status: null, text, target: '' }
+    await writeLetters(left.map((offset) => ({ ...letter, offsets: [offset] })))
+    for (const offset of left) cursor.finish(offset, offset + 1, { kind: 'dead_lettered' })
+    onProgress()
+  }
+
   #task(
     slot: Slot,
-    frames: readonly FrameRef[],
-    segments: readonly SegmentRef[],
-    fromOffset: number,
-    endOffset: number,
+    cut: Pick<FrameCut, 'frames' | 'segments' | 'endOffset'>,
     isAtEnd: boolean,
-    watermarkMs: number
+    watermarkMs: number,
+    fromOffset = this.#nextOffset
   ): TaskRequest {
+    const { frames, segments, endOffset } = cut
     const { cursor, destination, generation, sizes, source } = this.#options
     return {
       kind: 'task',
@@ -285,14 +331,14 @@ export class Lane {
     if (looked > 0 && result.rowCount > 0) {
       const growth = Math.max(0.05, renderedBytes / looked)
       this.#growth += (growth - this.#growth) * GROWTH_WEIGHT
-    } else if (result.resumeOffset < endOffset) {
+    } else if (result.resumeOffset < endOffset && !this.#search.isSearching) {
       // The slot was full before the input was used up.
       this.#growth *=
         1 + GROWTH_WEIGHT * ((endOffset - result.resumeOffset) / (endOffset - fromOffset))
     }
     this.#carry = result.carry
     this.#dueMs = result.dueMs
-    this.#openCount = result.open.length
+    this.#open = result.open
     this.#nextOffset = Math.max(this.#nextOffset, result.resumeOffset)
     this.#window.dropBelow(this.#nextOffset)
     this.#waitingSinceMs = this.#window.isEmpty ? null : this.#options.clock.monotonicMs()
@@ -301,7 +347,7 @@ export class Lane {
 
   /** Settles what the steps decided, and lets the bodies fly. The slot is given back when all are settled. */
   async #deliver(slot: Slot, task: TaskRequest, result: TaskResult): Promise<void> {
-    const { cursor, slots, writeLetters } = this.#options
+    const { cursor, slots, source, writeLetters } = this.#options
     const flight = { oldestMs: task.frames[0]?.appendTimeMs ?? this.#options.clock.nowMs() }
     this.#flying.add(flight)
     const rows = new RowIndex(
@@ -319,7 +365,7 @@ export class Lane {
     })
     // Flights report their own trouble; nothing is left to reject but a bug, which onTrouble shows.
     done.catch((error) => this.#options.onTrouble(error))
-    await settleSteps(result, cursor, writeLetters)
+    await settleSteps(result, cursor, writeLetters, (first, end) => source.judge(first, end))
     if (result.bodies.length === 0) this.#options.onProgress()
   }
 
@@ -338,7 +384,7 @@ export class Lane {
       target: body.target,
       joined: result.joined,
       onRenderAgain: (offsets) => {
-        this.#again.push({ frames: task.frames, segments: task.segments, offsets: [...offsets] })
+        this.#again.add(task.frames, task.segments, offsets)
         this.#wakeUp.ring()
       }
     })
@@ -371,40 +417,44 @@ export class Lane {
 
   /** A task over the same frames with everything passed over but the offsets that are left; half of them at once. */
   async #renderAgain(): Promise<void> {
-    const job = this.#again.shift()
-    if (job === undefined) return
-    const offsets = job.offsets.sort((one, other) => one - other)
-    const half = offsets.splice(0, Math.max(1, offsets.length >>> 1))
-    if (offsets.length > 0) this.#again.push({ ...job, offsets })
+    const job = this.#again.takeHalf()
+    const first = job?.offsets[0]
+    if (job === null || first === undefined) return
     const slot = await this.#slot()
-    const first = half[0]
-    if (slot === null || first === undefined) return
-    const endOffset = (half.at(-1) ?? first) + 1
+    if (slot === null) return
+    const endOffset = (job.offsets.at(-1) ?? first) + 1
     // The end of time closes what the task joins: no later one takes its open groups.
     const endMs = Number.MAX_SAFE_INTEGER
-    const request = this.#task(slot, job.frames, job.segments, first, endOffset, true, endMs)
-    const task = { ...request, carry: null, finished: gaps(half, job.frames) }
+    const request = this.#task(slot, { ...job, endOffset }, true, endMs, first)
+    const task = { ...request, carry: null, finished: gaps(job.offsets, job.frames) }
     try {
-      const result = await this.#options.pool.run(task)
+      const result = await this.#options.pool.run(task, TASK_MS_MAX)
       await this.#deliver(slot, task, result)
     } catch (error) {
-      this.#again.unshift({ ...job, offsets: half })
       this.#options.slots.give(slot)
-      throw new Error(`rendering again failed: ${errorText(error)}`, { cause: error })
+      await this.#afterFailedAgain(job, error)
     }
+  }
+
+  /** A job is halved by its repetition; one that is down to one record is given up in the end. */
+  async #afterFailedAgain(job: AgainJob, error: unknown): Promise<void> {
+    const failureCount = job.failureCount + 1
+    const isOver = isLate(error) || failureCount >= TASK_FAILURES_MAX
+    if (job.offsets.length === 1 && isOver && !this.#options.signal.aborted) {
+      return await this.#refuse(job.offsets, error)
+    }
+    this.#again.putBack(job, failureCount)
+    throw new Error(`rendering again failed: ${errorText(error)}`, { cause: error })
   }
 }
 
-/** Ranges between the offsets, up to the end of the frames: what a task has to pass over. */
-function gaps(offsets: readonly number[], frames: readonly FrameRef[]): [number, number][] {
-  const ranges: [number, number][] = []
-  let next = offsets[0] ?? 0
-  for (const offset of offsets) {
-    if (offset > next) ranges.push([next, offset])
-    next = offset + 1
+/** Finished ranges in order, those that touch joined. */
+function rangesOf(ranges: readonly (readonly [number, number])[]): [number, number][] {
+  const joined: [number, number][] = []
+  for (const [first, end] of ranges.toSorted((one, other) => one[0] - other[0])) {
+    const last = joined.at(-1)
+    if (last !== undefined && first <= last[1]) last[1] = Math.max(last[1], end)
+    else joined.push([first, end])
   }
-  const last = frames.at(-1)
-  const end = last === undefined ? next : last.firstOffset + last.recordCount
-  if (end > next) ranges.push([next, end])
-  return ranges
+  return joined
 }

@@ -165,6 +165,7 @@ export class ShardLog {
     return {
       logId: this.logId,
       next: () => reader.next(),
+      judge: (first, end) => segments.judge(first, end),
       segment(ordinal) {
         const found = segments.all[ordinal - (segments.all[0]?.ordinal ?? 0)]
         if (found === undefined) throw new Error(`segment ${ordinal} of ${log.log} is gone`)

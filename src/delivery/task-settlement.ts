@@ -3,6 +3,7 @@
 // (durable first), what steps removed, what is damaged.
 
 import { unreachable } from '../core/invariant.ts'
+import type { Hole } from '../storage/segments.ts'
 import type { TaskResult } from '../threads/messages.ts'
 import type { Settlement } from './body-flight.ts'
 import { eachOffsetRange, type RowIndex, type RowSet, rowList } from './row-index.ts'
@@ -99,13 +100,17 @@ export class TaskSettlement implements Settlement {
 export async function settleSteps(
   result: TaskResult,
   sink: FinishSink,
-  writeLetters: WriteLetters
+  writeLetters: WriteLetters,
+  judge: (firstOffset: number, endOffset: number) => readonly Hole[]
 ): Promise<void> {
   for (const { first, end } of result.dropped) {
     sink.finish(first, end, { kind: 'dropped', reason: 'filtered' })
   }
   for (const { first, end } of result.damaged) {
-    sink.finish(first, end, { kind: 'lost', reason: 'corrupt' })
+    // What was never acknowledged is no loss.
+    for (const { firstOffset, endOffset, reason } of judge(first, end)) {
+      sink.finish(firstOffset, endOffset, { kind: 'lost', reason })
+    }
   }
   if (result.deadLetters.length === 0) return
   const letters = result.deadLetters.map(({ offset, members, step, reason }) => ({

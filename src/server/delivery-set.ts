@@ -42,7 +42,8 @@ export class DeliverySet {
   constructor(options: DeliveryOptions) {
     this.#options = options
     this.outputs = this.#createOutputs()
-    this.pool = startPool(options.config.threads.pool, { spec: this.#poolSpec() })
+    const { clock, config } = options
+    this.pool = startPool(config.threads.pool, { spec: this.#poolSpec() }, clock)
     this.destinations = options.config.routes.flatMap((route) =>
       route.to.map(({ output }) => this.#createDestination(route.id, output))
     )
@@ -80,9 +81,11 @@ export class DeliverySet {
 
   async stop(): Promise<void> {
     this.#starting.abort()
-    await Promise.all(this.destinations.map((destination) => destination.stop()))
-    await Promise.all([...this.outputs.values()].map(({ output }) => output.stop()))
+    const stopped = Promise.all(this.destinations.map((destination) => destination.stop()))
+    // A task may have a minute left; it changes nothing, and lanes that are stopping let it go.
     await this.pool.stop()
+    await stopped
+    await Promise.all([...this.outputs.values()].map(({ output }) => output.stop()))
   }
 
   #createOutputs(): Map<string, OutputInstance> {

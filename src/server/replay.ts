@@ -107,6 +107,9 @@ function replaySource(segments: readonly ReplaySegment[], logId: Uint8Array): La
     logId,
     // Nothing comes after the letters: open groups close.
     watermarkMs: Number.MAX_SAFE_INTEGER,
+    judge: (firstOffset, endOffset) => [
+      { kind: 'hole', firstOffset, endOffset, reason: 'corrupt' }
+    ],
     next() {
       const frame = queue.shift()
       return frame === undefined ? null : { kind: 'frame', frame }

@@ -9,7 +9,9 @@
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { Piscina } from 'piscina'
+import type { Clock } from '../core/clock.ts'
 import type { FromIngest, IngestThreadData, TaskRequest, TaskResult, ToIngest } from './messages.ts'
+import { TurnPool } from './turn-pool.ts'
 
 /** `.ts` when run from sources, `.js` when compiled: the compiler does not rewrite URLs. */
 const EXTENSION = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
@@ -53,26 +55,24 @@ export function spawnIngest<Config>(
   }
 }
 
-/** Runs tasks on pool threads. A thread that dies fails its task; the caller repeats it, tasks are pure. */
+/** Runs tasks on pool threads. A thread that dies or is late fails its task; the caller repeats it, tasks are pure. */
 export interface Pool {
-  run(task: TaskRequest): Promise<TaskResult>
+  /** `deadlineMs` counts from when a thread takes the task. */
+  run(task: TaskRequest, deadlineMs: number): Promise<TaskResult>
   readonly utilization: number
   stop(): Promise<void>
 }
 
-/** Tasks that may wait for a thread; more lanes than this take turns. */
-const QUEUED_TASKS_MAX = 4096
-
-export function startPool(threadCount: number, data: unknown): Pool {
+export function startPool(threadCount: number, data: unknown, clock: Clock): Pool {
   const piscina = new Piscina<TaskRequest, TaskResult>({
     filename: entry('pool').href,
     minThreads: threadCount,
     maxThreads: threadCount,
-    maxQueue: QUEUED_TASKS_MAX,
     workerData: data
   })
+  const turns = new TurnPool(piscina, threadCount, clock)
   return {
-    run: (task) => piscina.run(task),
+    run: (task, deadlineMs) => turns.run(task, deadlineMs),
     get utilization() {
       return piscina.utilization
     },

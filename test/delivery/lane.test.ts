@@ -1,4 +1,5 @@
 import t from 'tap'
+import { MillraceError } from '../../src/core/errors.ts'
 import { Lane, type LaneOptions, type Taken } from '../../src/delivery/lane.ts'
 import { slotBytes } from '../../src/delivery/output-instance.ts'
 import { DEFAULT_RETRY } from '../../src/delivery/retry.ts'
@@ -17,6 +18,8 @@ interface Setup {
   /** Changes what the pool answers. */
   result?: (result: TaskResult, task: TaskRequest, call: number) => TaskResult
   taken?: Taken[]
+  /** Throws where a task fails. */
+  fault?: (task: TaskRequest, deadlineMs: number) => void
   finished?: [number, number][]
 }
 
@@ -59,6 +62,9 @@ function lane(setup: Setup) {
       next: () => queue.shift() ?? null,
       segment: () => ({ path: 'segment', salt: 0n, epoch: 1 }),
       watermarkMs: 0,
+      judge: (firstOffset, endOffset) => [
+        { kind: 'hole', firstOffset, endOffset, reason: 'corrupt' }
+      ],
       logId: new Uint8Array(8)
     },
     cursor: {
@@ -84,8 +90,9 @@ function lane(setup: Setup) {
     output,
     targetTails: new Map(),
     pool: {
-      async run(task) {
+      async run(task, deadlineMs) {
         tasks.push(task)
+        setup.fault?.(task, deadlineMs)
         const result = render(task, slots)
         return setup.result?.(result, task, tasks.length) ?? result
       }
@@ -396,4 +403,100 @@ t.test('shutdown during a retry leaves records pending and gives the slot back',
   await settled()
   t.equal(l.fates.size, 0)
   t.equal(l.slots.inUse, 0)
+})
+
+const looksAt = ({ finished, frames, fromOffset }: TaskRequest, offset: number) =>
+  offset >= fromOffset &&
+  frames.some(
+    (each) => offset >= each.firstOffset && offset < each.firstOffset + each.recordCount
+  ) &&
+  !finished.some(([first, end]) => offset >= first && offset < end)
+
+t.test('S64 a record that makes every task late becomes a dead letter, alone', async (t) => {
+  const deadlines: number[] = []
+  const l = lane({
+    frames: [
+      [0, 10],
+      [10, 10],
+      [20, 12]
+    ],
+    sizes: { bodyBytesMax: 65_536 },
+    fault(task, deadlineMs) {
+      if (!looksAt(task, 13)) return
+      deadlines.push(deadlineMs)
+      throw new MillraceError('MR_TASK_LATE', `not done within ${deadlineMs} ms`)
+    }
+  })
+  await settled()
+  t.match(l.letters, [{ offsets: [13], reason: 'task_failed', text: /not done within/ }])
+  t.equal(l.fates.get(13), 'dead_lettered')
+  t.same(
+    lines(l.bodies).sort((one, other) => one - other),
+    range(0, 32).filter((offset) => offset !== 13)
+  )
+  t.equal(deadlines[0], 60_000, 'the whole task has all the time')
+  t.ok(
+    deadlines.slice(1, -1).every((each) => each === 5000),
+    'its parts have little'
+  )
+  t.equal(deadlines.at(-1), 60_000, 'what is alone has all the time again')
+  t.equal(l.trouble.length, 1, 'logged once')
+  t.equal(l.slots.inUse, 0)
+  await l.stop()
+})
+
+t.test('a task that throws is repeated before a record is blamed', async (t) => {
+  let failures = 0
+  const l = lane({
+    frames: [[0, 4]],
+    fault() {
+      if (failures++ < 2) throw new Error('a hiccup')
+    }
+  })
+  for (let second = 0; second < 3; second++) {
+    await settled()
+    l.clock.advance(1000)
+  }
+  await settled()
+  t.same(l.letters, [])
+  t.same(lines(l.bodies), [0, 1, 2, 3])
+  await l.stop()
+})
+
+t.test("trouble of the system is no record's fault, however long it lasts", async (t) => {
+  let failures = 0
+  const l = lane({
+    frames: [[0, 4]],
+    fault() {
+      if (failures++ < 50) throw new Error('EIO: i/o error, read')
+    }
+  })
+  for (let second = 0; second < 51; second++) {
+    await settled()
+    l.clock.advance(1000)
+  }
+  await settled()
+  t.same(l.letters, [])
+  t.same(lines(l.bodies), [0, 1, 2, 3])
+  await l.stop()
+})
+
+t.test('two records that always throw are found one after the other', async (t) => {
+  const l = lane({
+    frames: [[0, 16]],
+    fault(task) {
+      if (looksAt(task, 3) || looksAt(task, 11)) throw new Error('broken')
+    }
+  })
+  for (let second = 0; second < 20; second++) {
+    await settled()
+    l.clock.advance(1000)
+  }
+  await settled()
+  t.same(
+    l.letters.map(({ offsets }) => offsets),
+    [[3], [11]]
+  )
+  t.equal(l.fates.size, 16, 'all are finished')
+  await l.stop()
 })
