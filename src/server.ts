@@ -20,7 +20,7 @@ import { FreeSpace } from './server/free-space.ts'
 import { Housekeeping } from './server/housekeeping.ts'
 import { type Addresses, IngestThreads } from './server/ingest-threads.ts'
 import { provideMetrics } from './server/metrics-sources.ts'
-import { ServerStatus } from './server/server-status.ts'
+import { routeOf, ServerStatus } from './server/server-status.ts'
 import { Store } from './server/store.ts'
 import { nodeStorage } from './storage/storage.ts'
 import { watchDoorbell } from './threads/doorbell.ts'
@@ -129,6 +129,7 @@ class Parts {
           .find(({ spec }) => spec.shardNumber === shardNumber)
         opened?.shardLog.addSegment(segment)
         this.#refresh()
+        this.#housekeeping.began(routeOf(name))
       },
       onDeath: options.onDeath
     })

@@ -1,6 +1,6 @@
 // Runs on: main.
 // What has to be looked at once a second, traffic or not: free space of the volume, quotas of dead letters, and room that
-// `drop_oldest` has to make.
+// `drop_oldest` has to make, which also begins with every new segment.
 
 import type { MillraceConfig } from '../config/schema.ts'
 import type { CancelTimer, Clock } from '../core/clock.ts'
@@ -38,15 +38,24 @@ export class Housekeeping {
   }
 
   #look(): void {
-    const { deadLetters, freeSpace, routes, shardsOf } = this.#options
+    const { deadLetters, freeSpace, routes } = this.#options
     freeSpace.look()
     deadLetters.trim()
-    for (const route of routes) {
-      if (route.overflow !== 'drop_oldest') continue
-      const shards = shardsOf(route.id)
-      // Shards share the limit of their route evenly; with one ingest thread one has all of it.
-      const bytesMax = freeSpace.isShort ? 0 : route.bytesMax / shards.length
-      for (const shardLog of shards) shardLog.dropOldestOver(bytesMax)
-    }
+    for (const route of routes) this.#makeRoom(route)
+  }
+
+  /** A segment of the route began: one more may have to go, without waiting for the second to end. */
+  began(routeId: string): void {
+    const route = this.#options.routes.find(({ id }) => id === routeId)
+    if (route !== undefined) this.#makeRoom(route)
+  }
+
+  #makeRoom({ bytesMax, id, overflow }: MillraceConfig['routes'][number]): void {
+    if (overflow !== 'drop_oldest') return
+    const { freeSpace, shardsOf } = this.#options
+    const shards = shardsOf(id)
+    // Shards share the limit of their route evenly; with one ingest thread one has all of it.
+    const shareMax = freeSpace.isShort ? 0 : bytesMax / shards.length
+    for (const shardLog of shards) shardLog.dropOldestOver(shareMax)
   }
 }
