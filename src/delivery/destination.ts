@@ -41,7 +41,7 @@ export class Destination {
   readonly shards: readonly DrainedShard[]
   /** What steps counted, `<metric>|<label values>`. */
   readonly counters = new Map<string, number>()
-  /** CPU of the pool for this destination, milliseconds. */
+  /** Time of pool tasks for this destination, milliseconds. */
   readonly stageMs = { read: 0, run: 0, finish: 0 }
   readonly rejected = new Map<string, number>()
   readonly #options: DestinationOptions

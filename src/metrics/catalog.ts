@@ -25,10 +25,16 @@ const ROUTER_METRICS: readonly MetricFamily[] = [
   family('config_info', 'gauge', ['hash', 'generation'], 'Configuration in force; always 1.'),
   family('thread_utilization_ratio', 'gauge', ['thread'], 'Share of time a thread was busy.'),
   family(
+    'thread_cpu_seconds_total',
+    'counter',
+    ['thread'],
+    'CPU seconds by role of the thread: ingest (steps 1 to 5), pool (7), main (6, 8 to 10).'
+  ),
+  family(
     'stage_seconds_total',
     'counter',
     ['stage'],
-    'CPU seconds by stage: ingest (steps 1 to 5), read, run, finish (step 7), main (6, 8 to 10).'
+    'Time of pool tasks by stage: read (frames), run (steps and render), finish (bodies, gzip, sha256).'
   ),
   family('queue_appended_records_total', 'counter', SHARD, 'Records that a shard ever took.'),
   family('queue_appended_bytes_total', 'counter', SHARD, 'Bytes written to segments since start.'),

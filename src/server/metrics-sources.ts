@@ -44,11 +44,12 @@ function provideProcess(registry: MetricRegistry, parts: MetricsParts): void {
       .map((value, index) => ({ labels: { thread: `ingest-${index}` }, value })),
     { labels: { thread: 'pool' }, value: delivery.pool.utilization }
   ])
-  registry.provide('stage_seconds_total', async () => [
-    { labels: { stage: 'ingest' }, value: await ingest.cpuSeconds() },
-    ...poolStages(delivery.destinations),
-    { labels: { stage: 'main' }, value: mainCpuSeconds() }
+  registry.provide('thread_cpu_seconds_total', async () => [
+    { labels: { thread: 'ingest' }, value: await ingest.cpuSeconds() },
+    { labels: { thread: 'pool' }, value: await delivery.pool.cpuSeconds() },
+    { labels: { thread: 'main' }, value: mainCpuSeconds() }
   ])
+  registry.provide('stage_seconds_total', () => poolStages(delivery.destinations))
   registry.provide('queue_startup_recovery_seconds', () => [
     { labels: {}, value: store.recoverySeconds }
   ])

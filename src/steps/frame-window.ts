@@ -23,7 +23,7 @@ export interface FrameSource {
   readonly files: SegmentReader
   readonly hash: FrameHash
   /** CPU time of the thread, milliseconds. */
-  cpuMs(): number
+  clockMs(): number
 }
 
 export class FrameWindow {
@@ -56,9 +56,9 @@ export class FrameWindow {
 
   /** The checked payload of frame number `index` in kernel memory, valid until another one is asked for; null: damaged. */
   place(index: number): FramePlace | null {
-    const startMs = this.#source.cpuMs()
+    const startMs = this.#source.clockMs()
     const place = this.#place(index)
-    this.readMs += this.#source.cpuMs() - startMs
+    this.readMs += this.#source.clockMs() - startMs
     return place
   }
 

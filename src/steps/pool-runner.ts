@@ -42,7 +42,7 @@ export interface PoolEnvironment {
   importModule(url: string): Promise<{ readonly default?: unknown }>
   createKernel(imports: RenderImports): TaskKernel
   readonly files: SegmentReader
-  cpuMs(): number
+  clockMs(): number
   readonly deadlineMs: number | null
 }
 
@@ -60,7 +60,7 @@ export async function createPoolRunner(
   return createTaskRunner({
     createKernel: environment.createKernel,
     files: environment.files,
-    cpuMs: environment.cpuMs,
+    clockMs: environment.clockMs,
     deadlineMs: environment.deadlineMs,
     destination(key, generation) {
       const found = generation === spec.generation ? destinations.get(key) : undefined

@@ -35,7 +35,7 @@ export interface TaskRunnerOptions {
   destination(key: string, generation: number): Destination
   readonly files: SegmentReader
   /** CPU time of this thread, milliseconds. */
-  cpuMs(): number
+  clockMs(): number
   /** Ends a task early after so much CPU time; null: never. Moves only where the task ends. */
   readonly deadlineMs: number | null
 }
@@ -90,9 +90,9 @@ class Runner implements TaskRunner {
   #runWhole(task: TaskRequest, destination: Destination, poison: Poison): TaskResult {
     let rowsMax = task.rowsMax
     for (;;) {
-      const startMs = this.#options.cpuMs()
+      const startMs = this.#options.clockMs()
       const attempt = this.#runOnce(task, destination, poison, rowsMax)
-      const ranMs = this.#options.cpuMs()
+      const ranMs = this.#options.clockMs()
       const { face } = this.#kernel().kernel
       const finished = this.#finish(task, destination, face)
       if (finished.rowsTaken < face.rows.count) {
@@ -101,7 +101,7 @@ class Runner implements TaskRunner {
         continue
       }
       const indexStartByte = this.#writeIndex(task, destination, face, finished)
-      const times = { readMs: attempt.readMs, startMs, ranMs, endMs: this.#options.cpuMs() }
+      const times = { readMs: attempt.readMs, startMs, ranMs, endMs: this.#options.clockMs() }
       return this.#result(destination, attempt, finished, indexStartByte, times)
     }
   }
@@ -114,18 +114,21 @@ class Runner implements TaskRunner {
   ): AttemptResult {
     const { kernel } = this.#kernel()
     const program = this.#program(destination)
-    const { files, cpuMs, deadlineMs } = this.#options
-    const endMs = deadlineMs === null ? Number.POSITIVE_INFINITY : cpuMs() + deadlineMs
+    const { files, clockMs, deadlineMs } = this.#options
+    const endMs = deadlineMs === null ? Number.POSITIVE_INFINITY : clockMs() + deadlineMs
     const attempt = new TaskAttempt({
       kernel: kernel.face,
       program,
       destination,
-      window: new FrameWindow({ input: kernel.face.input, files, hash: kernel.hash, cpuMs }, task),
+      window: new FrameWindow(
+        { input: kernel.face.input, files, hash: kernel.hash, clockMs },
+        task
+      ),
       task,
       outputBytesMax: Math.min(task.bodyBytesMax, task.slot.byteCount),
       rowsMax,
       poison,
-      isLate: () => deadlineMs !== null && cpuMs() > endMs
+      isLate: () => deadlineMs !== null && clockMs() > endMs
     })
     this.#attempt = attempt
     return attempt.run()

@@ -90,7 +90,7 @@ export interface TaskResult {
   readonly dueMs: number | null
   /** Added to the metrics: key `<metric>|<label value>|<label value>...` in the order of the catalog's labels. */
   readonly counters: Readonly<Record<string, number>>
-  /** CPU of the task, milliseconds, by stage: read, run, finish. */
+  /** Time of the task, milliseconds, by stage. */
   readonly stageMs: { readonly read: number; readonly run: number; readonly finish: number }
 }
 

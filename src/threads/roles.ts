@@ -60,6 +60,8 @@ export interface Pool {
   /** `deadlineMs` counts from when a thread takes the task. */
   run(task: TaskRequest, deadlineMs: number): Promise<TaskResult>
   readonly utilization: number
+  /** CPU time of the threads so far, seconds. */
+  cpuSeconds(): Promise<number>
   stop(): Promise<void>
 }
 
@@ -75,6 +77,10 @@ export function startPool(threadCount: number, data: unknown, clock: Clock): Poo
     run: (task, deadlineMs) => turns.run(task, deadlineMs),
     get utilization() {
       return piscina.utilization
+    },
+    async cpuSeconds() {
+      const usages = await Promise.all(piscina.threads.map((worker) => worker.cpuUsage()))
+      return usages.reduce((sum, { system, user }) => sum + (user + system) / 1e6, 0)
     },
     stop: () => piscina.destroy()
   }

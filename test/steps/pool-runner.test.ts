@@ -33,7 +33,7 @@ const environment = (store: FrameStore): PoolEnvironment => ({
     return { face, hash: face.hash }
   },
   files: store,
-  cpuMs: () => 0,
+  clockMs: () => 0,
   deadlineMs: null
 })
 

@@ -31,7 +31,7 @@ t.test('a frame larger than the input area fails the task instead of reading a p
   const store = new FrameStore()
   store.append([{ entries: [packEntry({ log: 'x'.repeat(500) })] }], 1)
   const input = Buffer.alloc(256)
-  const window = new FrameWindow({ input, files: store, hash: xxh64, cpuMs: () => 0 }, store)
+  const window = new FrameWindow({ input, files: store, hash: xxh64, clockMs: () => 0 }, store)
   t.throws(() => window.place(0), { code: 'MR_TASK' })
   t.throws(() => window.segmentOf({ ...store.frames[0]!, segment: 7 }), { code: 'MR_TASK' })
   t.end()
@@ -44,7 +44,7 @@ t.test('a reference that is not the frame it names counts as damage', (t) => {
   const place = (part: object) => {
     const frames = [{ ...frame, ...part }]
     return new FrameWindow(
-      { input, files: store, hash: xxh64, cpuMs: () => 0 },
+      { input, files: store, hash: xxh64, clockMs: () => 0 },
       { segments: store.segments, frames }
     ).place(0)
   }

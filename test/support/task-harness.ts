@@ -99,7 +99,7 @@ export function harness(store: FrameStore, options: HarnessOptions = {}): Harnes
     createKernel,
     destination: () => destination,
     files: store,
-    cpuMs: () => 0,
+    clockMs: () => 0,
     deadlineMs: null
   })
   const slot = Buffer.from(slotMemory)

@@ -165,7 +165,7 @@ function measure(
     },
     destination: () => destination,
     files: new SegmentFiles(),
-    cpuMs,
+    clockMs: cpuMs,
     deadlineMs: null
   })
   let best = Number.POSITIVE_INFINITY

@@ -6,8 +6,12 @@ import { CloudWatchOutput } from './client.ts'
 import { check, config } from './config.ts'
 import { ROW_BYTES_MAX } from './options.ts'
 
-/** Rendered rows of one task. Requests end at 1 MiB of text; two of them per task keep many streams' batches large. */
-const TASK_BYTES_MAX = ROW_BYTES_MAX
+/**
+ * Rendered rows of one task. A request ends at 1 MiB and costs 0.5 ms whatever its size, and rows of a task go to many
+ * streams: eight requests' worth at least, so that the batches of some streams are full (8 streams: 1.0 against 1.7 cpu-s
+ * per million records for requests of 1 MiB and 0.3 MiB).
+ */
+const TASK_BYTES_MAX = Math.max(8 * 1024 * 1024, ROW_BYTES_MAX)
 /** Heads of the bodies: 100 bytes a stream. More streams than fit wait for the next task. */
 const HEADS_BYTES_MAX = 1024 * 1024
 /** A flush may outlast its own deadline by the time that it takes to close a socket. */
