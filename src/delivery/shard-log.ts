@@ -6,6 +6,7 @@ import type { Clock } from '../core/clock.ts'
 import type { OutputLog } from '../plugin/output.ts'
 import type { VisibleEnd } from '../storage/append.ts'
 import type { Cursor, CursorAccount, Outcome } from '../storage/cursor.ts'
+import { ResendHold } from '../storage/resend-hold.ts'
 import { deleteBelow, dropOldest, heldOffset, passOver } from '../storage/retention.ts'
 import { ShardReader } from '../storage/shard-reader.ts'
 import type { ShardSegments } from '../storage/shard-segments.ts'
@@ -27,6 +28,8 @@ export interface ShardLogOptions {
   readonly segments: ShardSegments
   readonly clock: Clock
   readonly outputLog: OutputLog
+  /** Share of the shard in what its route may hold. */
+  readonly bytesMax: number
   /** Control block of the shard. */
   readonly control: SharedArrayBuffer
   /** Space was given back. */
@@ -46,6 +49,7 @@ export class ShardLog {
   readonly #options: ShardLogOptions
   readonly #words: BigInt64Array
   readonly #holders: Holder[] = []
+  readonly #hold: ResendHold
   #settling: Promise<void> | null = null
   #isSettlingAgain = false
   #lastPersistMs = 0
@@ -59,6 +63,7 @@ export class ShardLog {
     this.logId = options.logId
     this.#options = options
     this.#words = new BigInt64Array(options.control)
+    this.#hold = new ResendHold(options.clock)
   }
 
   get segments(): ShardSegments {
@@ -107,6 +112,7 @@ export class ShardLog {
 
   /** A segment of the writer; nothing in it is visible yet. */
   addSegment(segment: NewSegment): void {
+    this.#hold.noteClosed(segment.ordinal - 1)
     this.#options.segments.add(segment)
   }
 
@@ -232,7 +238,7 @@ export class ShardLog {
     const { segments } = this.#options
     const holding = this.#holders.filter(({ isRequired }) => isRequired)
     if (holding.length === 0) return
-    const low = heldOffset(holding.map(({ cursor }) => cursor))
+    const low = this.#deletableOffset(heldOffset(holding.map(({ cursor }) => cursor)))
     // The first segment is deletable when the second begins at or below the mark.
     const [, ...later] = segments.all
     const endOffset = later.findLast(({ firstOffset }) => firstOffset <= low)?.firstOffset
@@ -241,6 +247,13 @@ export class ShardLog {
     for (const { cursor } of optional) passOver(cursor, endOffset, 'dropped:lag')
     await Promise.all(optional.map(({ cursor }) => cursor.persist()))
     this.#giveBack(deleteBelow(segments, low).byteCount)
+  }
+
+  /** Delivered is not enough while chunks in a segment may be sent again; room that is needed comes first. */
+  #deletableOffset(deliveredOffset: number): number {
+    const { bytesMax, segments } = this.#options
+    if (this.heldBytes > bytesMax / 2) return deliveredOffset
+    return this.#hold.limit(segments, deliveredOffset)
   }
 
   #giveBack(byteCount: number): void {

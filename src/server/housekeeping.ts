@@ -38,10 +38,14 @@ export class Housekeeping {
   }
 
   #look(): void {
-    const { deadLetters, freeSpace, routes } = this.#options
+    const { deadLetters, freeSpace, routes, shardsOf } = this.#options
     freeSpace.look()
     deadLetters.trim()
-    for (const route of routes) this.#makeRoom(route)
+    for (const route of routes) {
+      this.#makeRoom(route)
+      // Segments that were held for resends become free without anything being finished.
+      for (const shardLog of shardsOf(route.id)) shardLog.progress()
+    }
   }
 
   /** A segment of the route began: one more may have to go, without waiting for the second to end. */

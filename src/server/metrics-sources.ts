@@ -194,11 +194,13 @@ function provideOutputs(registry: MetricRegistry, { delivery }: MetricsParts): v
 function provideInputs(registry: MetricRegistry, { config, ingest }: MetricsParts): void {
   const inputs = Object.keys(config.inputs)
   const names = new Set(INGEST_COUNTERS.map(({ metric }) => metric))
+  // Records that a shard gave up belong to no input; nothing else is counted there.
+  const withNone = [...inputs, '']
   for (const name of names) {
     registry.provide(name, () =>
       INGEST_COUNTERS.flatMap((counter, place) =>
         counter.metric === name
-          ? [...inputs, ''].map((input, ordinal) => ({
+          ? (name === 'input_rejected_records_total' ? withNone : inputs).map((input, ordinal) => ({
               labels: { input, ...counter.labels },
               value: ingest.counter(ordinal, place)
             }))

@@ -59,7 +59,8 @@ export function openRouteShard(
   route: RouteConfig,
   shardNumber: number
 ): OpenedShard {
-  return openShard(context, `routes/${route.id}`, shardNumber, route.durability, route.to)
+  const { bytesMax, durability, id, to } = route
+  return openShard(context, { log: `routes/${id}`, shardNumber, durability, bytesMax }, to)
 }
 
 /** Name of the cursor that counts dead letters which a replay has stored. */
@@ -67,7 +68,7 @@ export const REPLAYED = 'replayed'
 
 /** Opens the dead letters of an output, with the cursor of what was replayed. */
 export function openLetterShard(context: StoreContext, outputId: string): OpenedShard {
-  return openShard(context, `dlq/out.${outputId}`, 0, 'sync', [
+  return openShard(context, deadLetterPlace(`dlq/out.${outputId}`, 0), [
     { output: REPLAYED, isRequired: true, startAt: 'oldest' }
   ])
 }
@@ -78,17 +79,33 @@ export function openDeadLetterShard(
   log: string,
   shardNumber: number
 ): OpenedShard {
-  return openShard(context, log, shardNumber, 'sync', [])
+  return openShard(context, deadLetterPlace(log, shardNumber), [])
 }
+
+/** A shard and what its log asks of it. */
+interface ShardPlace {
+  readonly log: string
+  readonly shardNumber: number
+  readonly durability: Durability
+  /** What the log may hold. */
+  readonly bytesMax: number
+}
+
+/** Nothing of dead letters is held for resends. */
+const deadLetterPlace = (log: string, shardNumber: number): ShardPlace => ({
+  log,
+  shardNumber,
+  durability: 'sync',
+  bytesMax: 0
+})
 
 function openShard(
   context: StoreContext,
-  log: string,
-  shardNumber: number,
-  durability: Durability,
+  place: ShardPlace,
   destinations: readonly DestinationConfig[]
 ): OpenedShard {
   const { clock, hash, storage, store } = context
+  const { bytesMax, durability, log, shardNumber } = place
   const path = `${log}/${shardDirectoryName(shardNumber)}`
   const directory = join(context.dataDir, path)
   const logId = logIdOf(store.uuid, path)
@@ -110,7 +127,8 @@ function openShard(
     directory,
     durability,
     cursorHighOffset: Math.max(0, ...[...known.values()].map(({ highOffset }) => highOffset)),
-    holdingLowOffset: holdingLow(destinations, known)
+    // Deletion is the shard log's: delivered segments may hold ids of chunks that are sent again.
+    holdingLowOffset: null
   })
   for (const note of recovered.notes)
     context.log.warn({ log, shard: shardNumber, note }, 'recovery')
@@ -136,6 +154,7 @@ function openShard(
     segments,
     clock,
     outputLog: context.log,
+    bytesMax,
     control,
     onRoom: () => context.onRoom(log)
   })
@@ -181,22 +200,6 @@ function loadCursors(
     }
   }
   return known
-}
-
-/** A destination that is new holds from the oldest record on, so nothing is deleted before it has a cursor. */
-function holdingLow(
-  destinations: readonly DestinationConfig[],
-  known: ReadonlyMap<string, Cursor>
-): number | null {
-  const holding = destinations.filter(({ isRequired }) => isRequired)
-  if (holding.length === 0) return null
-  let low = Number.POSITIVE_INFINITY
-  for (const { output, startAt } of holding) {
-    const cursor = known.get(output)
-    if (cursor !== undefined) low = Math.min(low, cursor.durableLowOffset)
-    else if (startAt === 'oldest') return null
-  }
-  return low === Number.POSITIVE_INFINITY ? null : low
 }
 
 function oldestOffset(recovered: RecoveryResult): number {

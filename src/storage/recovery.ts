@@ -25,7 +25,7 @@ import { ingestIdsOf } from './stored-entries.ts'
 /** Chunk ids kept of one shard. */
 export const RECOVERED_IDS_MAX = 100_000
 /** Segments read for chunk ids besides the last one: one of default size at least. */
-const ID_SCAN_BYTES_MAX = 160 * 1024 * 1024
+export const ID_SCAN_BYTES_MAX = 160 * 1024 * 1024
 
 export interface RecoverOptions {
   readonly storage: Storage

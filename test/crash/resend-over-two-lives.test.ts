@@ -36,9 +36,12 @@ routes: {all: {match: "**", to: [search]}}
 outputs:
   search: {type: opensearch, endpoints: ["http://127.0.0.1:${searchPort}"], index: crash, flush_interval: 100ms}
 `
-  const chunk = frame('packed', 'app', [{ seq: 1 }], { chunk: 'the-same-chunk' })
+  const resent = frame('packed', 'app', [{ seq: 1 }], { chunk: 'the-same-chunk' })
+  /** Other traffic of a life: it begins a new segment, so that the one with the resent chunk may go. */
+  const other = (life: number) =>
+    frame('packed', 'app', [{ seq: 10 + life }], { chunk: `other-${life}` })
   /** Sends the chunk and resolves when its ack is on the way; the sender is taken not to have seen it. */
-  const send = () =>
+  const send = (chunk: Buffer) =>
     new Promise<void>((resolve, reject) => {
       const socket = connect(port, '127.0.0.1', () => socket.write(chunk))
       socket.once('data', () => resolve())
@@ -46,8 +49,9 @@ outputs:
     })
   let router: RouterProcess = await startRouter(t, { folder, config, adminPort })
   for (const life of [1, 2, 3]) {
-    await send()
-    await eventually('it is visible', LIMIT_MS, () => documents.copiesOf(1) > 0)
+    await send(resent)
+    await send(other(life))
+    await eventually('both are visible', LIMIT_MS, () => documents.copiesOf(10 + life) > 0)
     await eventually('nothing waits', LIMIT_MS, async () => {
       return (await router.metric('millrace_queue_pending_records')) === 0
     })
