@@ -66,7 +66,9 @@ const millrace: Router = {
   start(scenario, ports, folder) {
     const file = join(folder, 'millrace.yaml')
     writeFileSync(file, millraceConfig(scenario, ports, folder))
-    return { command: [process.execPath, MAIN, 'run', '-c', file], env: {} }
+    // As the image starts it.
+    const flags = ['--max-semi-space-size=2']
+    return { command: [process.execPath, ...flags, MAIN, 'run', '-c', file], env: {} }
   }
 }
 

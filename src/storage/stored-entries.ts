@@ -2,84 +2,14 @@
 // Just enough MessagePack to cut stored groups into entries and to find chunk ids in whole messages; for recovery, dead
 // letters and tools. The pool reads entries with the kernel. Never allocates by a length that the bytes declare.
 
+import { headerAt, skipValue } from '../core/msgpack-skip.ts'
 import { ENTRY_FORM } from './format.ts'
 import type { Group } from './frame.ts'
 
-/** Fixed bytes after the type byte, and bytes of a length that follows, by type byte from 0xc0. */
-const LAYOUT: readonly (readonly [fixed: number, lengthBytes: number])[] = [
-  [0, 0],
-  [0, 0],
-  [0, 0],
-  [0, 0], // nil, (never used), false, true
-  [0, 1],
-  [0, 2],
-  [0, 4], // bin
-  [1, 1],
-  [1, 2],
-  [1, 4], // ext
-  [4, 0],
-  [8, 0], // float
-  [1, 0],
-  [2, 0],
-  [4, 0],
-  [8, 0], // uint
-  [1, 0],
-  [2, 0],
-  [4, 0],
-  [8, 0], // int
-  [2, 0],
-  [3, 0],
-  [5, 0],
-  [9, 0],
-  [17, 0], // fixext
-  [0, 1],
-  [0, 2],
-  [0, 4] // str
-]
-const ARRAY_16 = 0xdc
-const MAP_16 = 0xde
 const CHUNK_KEY = Buffer.from('\xa5chunk', 'latin1')
 /** EventTime of a group marker: seconds at the top of the range, no nanoseconds. */
 const MARKER_OPEN = Buffer.from('d700ffffffff00000000', 'hex')
 const MARKER_CLOSE = Buffer.from('d700fffffffe00000000', 'hex')
-
-/** Byte after the value at `at`; -1 when it does not end within `bytes`. Nesting costs no stack. */
-export function skipValue(bytes: Buffer, at: number): number {
-  let next = at
-  for (let open = 1; open > 0; open--) {
-    if (next >= bytes.length) return -1
-    const head = readHead(bytes, next)
-    if (head === null) return -1
-    next = head.nextByte
-    open += head.childCount
-    // Each value takes a byte at least.
-    if (open - 1 > bytes.length - next) return -1
-  }
-  return next
-}
-
-/** Type byte and length: where the first child or the next value begins, and how many children follow. */
-function readHead(bytes: Buffer, at: number): { nextByte: number; childCount: number } | null {
-  const type = bytes[at] ?? 0
-  if (type < 0x80 || type >= 0xe0) return { nextByte: at + 1, childCount: 0 }
-  if (type < 0x90) return { nextByte: at + 1, childCount: (type & 15) * 2 }
-  if (type < 0xa0) return { nextByte: at + 1, childCount: type & 15 }
-  if (type < 0xc0) return within(bytes, at + 1 + (type & 31))
-  if (type >= ARRAY_16) {
-    const isWide = (type & 1) === 1
-    if (at + (isWide ? 5 : 3) > bytes.length) return null
-    const count = isWide ? bytes.readUInt32BE(at + 1) : bytes.readUInt16BE(at + 1)
-    return { nextByte: at + (isWide ? 5 : 3), childCount: type >= MAP_16 ? count * 2 : count }
-  }
-  const [fixed, lengthBytes] = LAYOUT[type - 0xc0] ?? [0, 0]
-  if (at + 1 + lengthBytes > bytes.length) return null
-  const length = lengthBytes === 0 ? 0 : bytes.readUIntBE(at + 1, lengthBytes)
-  return within(bytes, at + 1 + lengthBytes + fixed + length)
-}
-
-function within(bytes: Buffer, nextByte: number): { nextByte: number; childCount: number } | null {
-  return nextByte > bytes.length ? null : { nextByte, childCount: 0 }
-}
 
 /** An entry (form 1) or message (form 2) that counts as a record: its place in the group's entries. */
 export interface StoredEntry {
@@ -130,12 +60,12 @@ function chunkOfMessage(message: Buffer): Buffer | null {
     if (at < 0) return null
   }
   const type = message[at] ?? 0
-  const isMap = (type >= 0x80 && type < 0x90) || type === MAP_16 || type === MAP_16 + 1
-  const head = isMap ? readHead(message, at) : null
+  const isMap = (type >= 0x80 && type < 0x90) || type === 0xde || type === 0xdf
+  const head = isMap ? headerAt(message, at) : null
   if (head === null) return null
   let chunk: Buffer | null = null
-  at = head.nextByte
-  for (let left = head.childCount; left > 0; left -= 2) {
+  at += head.byteCount
+  for (let left = head.valueCount; left > 0; left -= 2) {
     const valueAt = skipValue(message, at)
     const next = valueAt < 0 ? -1 : skipValue(message, valueAt)
     if (next < 0) return null

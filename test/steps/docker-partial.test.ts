@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { skipValue } from '../../src/codec/msgpack-skip.ts'
 import { JOIN_MEMBERS_MAX } from '../../src/core/limits.ts'
+import { skipValue } from '../../src/core/msgpack-skip.ts'
 import { decodeCarry } from '../../src/steps/open-group.ts'
 import type { TaskRequest } from '../../src/threads/messages.ts'
 import { FrameStore } from '../support/frame-store.ts'

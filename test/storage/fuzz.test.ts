@@ -2,13 +2,14 @@
 // by a declared length, exact accounts. MILLRACE_FUZZ_RUNS=n runs longer.
 
 import t from 'tap'
+import { skipValue } from '../../src/core/msgpack-skip.ts'
 import { decodeCursorSlot, encodeCursorSlot } from '../../src/storage/cursor-slot.ts'
 import { FRAME_HEADER } from '../../src/storage/format.ts'
 import { decodeFrameHeader, decodeGroups, encodeFrameHeader } from '../../src/storage/frame.ts'
 import { decodeMeta, encodeMeta } from '../../src/storage/meta.ts'
 import { segmentSalt } from '../../src/storage/segment-names.ts'
 import { scanSegment } from '../../src/storage/segment-scan.ts'
-import { skipValue, splitEntries } from '../../src/storage/stored-entries.ts'
+import { splitEntries } from '../../src/storage/stored-entries.ts'
 import { FakeClock, settled } from '../support/fake-clock.ts'
 import { seededRandom } from '../support/seeded-random.ts'
 import { DIRECTORY, hash, LOG_ID, ShardHarness, STORE } from '../support/shard-harness.ts'

@@ -1,8 +1,8 @@
 // The render kernel over plain objects, behind the same face: slow, short, and without a word of the program. Tests run
 // the same task through both and compare bytes, verdicts and groups.
 
-import { skipValue } from '../../src/codec/msgpack-skip.ts'
 import { formatRfc3339 } from '../../src/core/event-time.ts'
+import { skipValue } from '../../src/core/msgpack-skip.ts'
 import { positionId } from '../../src/core/position.ts'
 import { templateEvaluator } from '../../src/core/template.ts'
 import type {

@@ -3,9 +3,9 @@
 // it: messages with or without white space between them. Each becomes the MessagePack message that it stands for; acks go
 // back as JSON. Limit: MESSAGE_BYTES_MAX per text.
 
-import { skipValue } from '../../../src/codec/msgpack-skip.ts'
 import { decodeValue } from '../../../src/codec/msgpack-value.ts'
 import { MESSAGE_BYTES_MAX } from '../../../src/core/limits.ts'
+import { skipValue } from '../../../src/core/msgpack-skip.ts'
 import { JsonProgress } from '../../../src/kernel/json-converter.ts'
 import type { ScanKernel } from '../../../src/kernel/scan-kernel.ts'
 

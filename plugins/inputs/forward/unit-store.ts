@@ -3,7 +3,7 @@
 // read, or its messages one by one while resends are remembered. A unit that finds no room is offered again and goes on
 // with the part that found none. Nothing here runs per record.
 
-import { skipValue } from '../../../src/codec/msgpack-skip.ts'
+import { skipValue } from '../../../src/core/msgpack-skip.ts'
 import { INVALID_REASONS, type ScanUnit } from '../../../src/kernel/scan-unit.ts'
 import { CommitCount } from '../../../src/plugin/commit-count.ts'
 import {

@@ -2,8 +2,8 @@
 // Bodies -> entries in kernel memory -> queue. A body is stored as one message; what of it cannot be read goes to the dead
 // letters and the good records stand. Nothing is kept when there is no room: the sender is told to come again.
 
-import { skipValue } from '../../../src/codec/msgpack-skip.ts'
 import { CONSECUTIVE_INVALID_MAX } from '../../../src/core/limits.ts'
+import { skipValue } from '../../../src/core/msgpack-skip.ts'
 import type { JsonError, JsonResult } from '../../../src/kernel/json-converter.ts'
 import type { ScanKernel } from '../../../src/kernel/scan-kernel.ts'
 import { CommitCount } from '../../../src/plugin/commit-count.ts'

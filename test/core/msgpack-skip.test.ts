@@ -1,7 +1,7 @@
 import { encode } from '@msgpack/msgpack'
 import fc from 'fast-check'
 import t from 'tap'
-import { skipValue } from '../../src/codec/msgpack-skip.ts'
+import { skipValue } from '../../src/core/msgpack-skip.ts'
 
 t.test('the end of any value is where the encoder stopped', (t) => {
   fc.assert(

@@ -1,5 +1,6 @@
 // Runs on: any.
-// Ends of MessagePack values without decoding them. For dead letters and tools; the hot path scans in the kernel.
+// Ends of MessagePack values without decoding them, for recovery, dead letters and tools; the hot path scans in the
+// kernel. Never allocates by a length that the bytes declare, and nesting costs no stack.
 
 /** Bytes of the payload that follow the header byte, by header byte 0xc0..0xdf; -1: see the switch. */
 const FIXED_BYTES = [
@@ -12,26 +13,28 @@ export function skipValue(bytes: Buffer, startByte: number): number {
   let place = startByte
   let open = 1
   while (open > 0) {
-    const header = bytes[place]
-    if (header === undefined) return -1
     open--
-    const size = sizeAt(bytes, place, header)
+    const size = headerAt(bytes, place)
     if (size === null) return -1
     place += size.byteCount
     open += size.valueCount
-    if (place > bytes.length) return -1
+    // Each value that is still open takes a byte at least.
+    if (place + open > bytes.length) return -1
   }
   return place
 }
 
-interface HeaderSize {
+export interface HeaderSize {
   /** Header and payload; of maps and arrays only the header. */
   readonly byteCount: number
   /** Values inside that follow. */
   readonly valueCount: number
 }
 
-function sizeAt(bytes: Buffer, place: number, header: number): HeaderSize | null {
+/** What begins at a place; null: it is cut or no MessagePack. */
+export function headerAt(bytes: Buffer, place: number): HeaderSize | null {
+  const header = bytes[place]
+  if (header === undefined) return null
   if (header < 0x80 || header >= 0xe0) return leaf(1)
   if (header < 0x90) return { byteCount: 1, valueCount: (header & 15) * 2 }
   if (header < 0xa0) return { byteCount: 1, valueCount: header & 15 }
