@@ -47,18 +47,18 @@ export function compressionOf(body: Buffer): Compression | null {
 export function inflateAtOnce(
   compression: Compression,
   body: Buffer,
+  outputBytesMax: number,
   take: (part: Buffer) => void
 ): Inflated | null {
   if (body.length > STEP_INPUT_BYTES_MAX) return null
   let result: Inflated
   const parts: Buffer[] = []
+  const stepBytesMax = Math.min(INFLATE_STEP_BYTES_MAX, outputBytesMax)
   if (compression === 'gzip') {
-    result = caught(() =>
-      parts.push(zlib.gunzipSync(body, { maxOutputLength: INFLATE_STEP_BYTES_MAX }))
-    )
+    result = caught(() => parts.push(zlib.gunzipSync(body, { maxOutputLength: stepBytesMax })))
   } else {
     const frames = new ZstdFrames(body)
-    result = frames.step(INFLATE_STEP_BYTES_MAX, (part) => parts.push(part))
+    result = frames.step(stepBytesMax, (part) => parts.push(part))
     if (result.kind === 'done' && !frames.isAtEnd) return null
   }
   if (result.kind === 'failed' && result.reason === 'too_large') return null

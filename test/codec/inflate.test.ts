@@ -24,7 +24,7 @@ async function inflate(
     parts.push(Buffer.from(part))
   })
   const short: Buffer[] = []
-  const atOnce = inflateAtOnce(compression, body, (part) => {
+  const atOnce = inflateAtOnce(compression, body, outputBytesMax, (part) => {
     short.push(Buffer.from(part))
   })
   if (atOnce !== null) {
@@ -112,5 +112,14 @@ t.test('P20 a bomb is stopped at the bound and handed out in steps', async (t) =
     const byteCount = parts.reduce((sum, count) => sum + count, 0)
     t.ok(byteCount <= 4 * MIB, `${byteCount} bytes came out`)
     t.ok(Math.max(0, ...parts) <= INFLATE_STEP_BYTES_MAX)
+  }
+})
+
+t.test('a small body above the limit is refused as well', async (t) => {
+  for (const body of [gzip('x'.repeat(2000)), zstd('x'.repeat(2000))]) {
+    const { result, isAtOnce } = await inflate(body, 1999)
+    t.same(result, TOO_LARGE)
+    t.notOk(isAtOnce, 'the short way hands nothing out')
+    t.same((await inflate(body, 2000)).result, DONE)
   }
 })

@@ -21,10 +21,11 @@ export type Body =
 export function inflateNow(
   kernel: ScanKernel,
   compression: Compression,
-  compressed: Buffer
+  compressed: Buffer,
+  byteCountMax: number
 ): Body | null {
   const target = new Target(kernel)
-  const result = inflateAtOnce(compression, compressed, (part) => target.add(part))
+  const result = inflateAtOnce(compression, compressed, byteCountMax, (part) => target.add(part))
   return result === null ? null : target.finish(result)
 }
 

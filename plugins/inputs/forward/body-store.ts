@@ -66,12 +66,12 @@ export class BodyStore {
     if (unit.isCompressionMismatch) counters.add('compression_mismatch', 1)
     if (this.#host.isSentAgain(ids.length)) return 'stored'
     const compressed = bytes.subarray(unit.bodyStartByte, unit.bodyEndByte)
-    const body = inflateNow(kernel, compression, compressed)
+    const { max_decompressed_bytes } = this.#options
+    const body = inflateNow(kernel, compression, compressed, max_decompressed_bytes)
     if (body !== null) {
       return this.#offer({ body, tag, ids, compressed }) ? 'stored' : 'full'
     }
     const kept = Buffer.from(compressed)
-    const { max_decompressed_bytes } = this.#options
     inflateInBackground(kernel, compression, kept, max_decompressed_bytes).then(
       (large) => {
         this.#host.onInflated(this.#offer({ body: large, tag, ids, compressed: kept }))

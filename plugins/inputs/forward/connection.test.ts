@@ -313,6 +313,18 @@ t.test('P20 a body that cannot be decompressed is a dead letter, or refused', as
   t.equal(strict.host.recordCount('dlq/in.fwd'), 0)
 })
 
+t.test('a small body above max_decompressed_bytes is a dead letter', async (t) => {
+  const body = zlib.gzipSync(encode([1_700_000_000, { m: 'x'.repeat(2000) }]))
+  const { host, address } = await forwardHost(t, { max_decompressed_bytes: 1024 })
+  const client = await ForwardClient.connect(address)
+  client.send(Buffer.from(encode(['t', body, { compressed: 'gzip', chunk: 'c1' }])))
+  t.ok((await client.receive(ackOf('c1').length)).equals(ackOf('c1')))
+  t.match(host.records('dlq/in.fwd'), [{ tag: 't', record: { reason: 'too_large' } }])
+  t.equal(host.recordCount(), 0)
+  t.equal(host.counter('input_rejected_records_total/too_large'), 1)
+  client.destroy()
+})
+
 t.test(
   'F08 F10 invalid entries go to the dead letters, a batch in their place has its own tag',
   async (t) => {

@@ -107,7 +107,7 @@ async function inflate(
     parts.push(part)
   }
   const result =
-    inflateAtOnce(compression, body, take) ??
+    inflateAtOnce(compression, body, byteCountMax, take) ??
     (await inflateInSteps(compression, body, byteCountMax, take))
   if (result.kind === 'failed') return result
   const bytes = parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts)

@@ -188,6 +188,18 @@ t.test('W10 a full queue answers 503 and says when to come again', async (t) => 
   t.equal(host.recordCount(), 1)
 })
 
+t.test('threads share max_bytes of a route: a half of it fills one of two', async (t) => {
+  const MIB = 1024 * 1024
+  const thread = { index: 1, count: 2 }
+  const routes = [{ bytesMax: 8 * MIB }]
+  const { host, url } = await httpHost(t, {}, { thread, routes })
+  const words = host.words('routes/all')
+  words[WORD.recoveredBytes] = BigInt(4 * MIB)
+  t.equal((await post(url, '/t', '{"a":1}')).status, 503)
+  words[WORD.recoveredBytes] = BigInt(4 * MIB - 1)
+  t.equal((await post(url, '/t', '{"a":1}')).status, 200)
+})
+
 t.test('W11 pages of allowed origins may send, others may not', async (t) => {
   const { host, url } = await httpHost(t, { cors_allow_origins: ['https://*.example.com'] })
   const good = { origin: 'https://app.example.com' }
