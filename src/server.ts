@@ -7,7 +7,6 @@ import { pathToFileURL } from 'node:url'
 import { AdminServer } from './admin/server.ts'
 import type { MillraceConfig } from './config/schema.ts'
 import { systemClock, systemRandom } from './core/clock.ts'
-import { MillraceError } from './core/errors.ts'
 import type { ShardLog } from './delivery/shard-log.ts'
 import type { WriteLetters } from './delivery/task-settlement.ts'
 import { MetricRegistry } from './metrics/registry.ts'
@@ -251,21 +250,24 @@ class Parts {
   }
 }
 
+/** One server per address; `start` tells the first address as bound. */
 function adminOf(
   config: MillraceConfig,
   status: ServerStatus
 ): { start(): Promise<string | null>; stop(): Promise<void> } {
-  const listen = config.admin.listen[0]
-  if (listen === undefined) return { start: async () => null, stop: async () => {} }
-  const address = parseListenAddress(listen)
-  if (address.kind === 'unix') {
-    throw new MillraceError('MR_LISTEN', 'admin listens on TCP only; write host:port')
-  }
-  return new AdminServer(status, {
-    host: address.host,
-    port: address.port,
-    token: config.admin.token,
-    hostNames: config.admin.hosts,
-    clock: systemClock
+  const { hosts, listen, token } = config.admin
+  const servers = listen.map((text) => {
+    const address = parseListenAddress(text)
+    return new AdminServer(status, { address, token, hostNames: hosts, clock: systemClock })
   })
+  return {
+    async start() {
+      const bound: string[] = []
+      for (const server of servers) bound.push(await server.start())
+      return bound[0] ?? null
+    },
+    async stop() {
+      await Promise.all(servers.map((server) => server.stop()))
+    }
+  }
 }

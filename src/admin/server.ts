@@ -1,26 +1,31 @@
 // Runs on: main.
-// Admin HTTP: health, metrics, queues and dead letters. Loopback by default. Routes that change something or show records
-// answer only where the listener is loopback, or the caller has the token. `Host` must be an address or localhost, so
-// that a web page cannot reach it by rebinding a name.
+// Admin HTTP on one address: health, metrics, queues and dead letters. Loopback by default. Routes that change something or
+// show records answer only where the listener is loopback or a Unix socket, or the caller has the token. `Host` must be an
+// address or localhost, so that a web page cannot reach it by rebinding a name.
 
 import { timingSafeEqual } from 'node:crypto'
 import { isIP } from 'node:net'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Clock } from '../core/clock.ts'
 import { MillraceError } from '../core/errors.ts'
+import { formatListenAddress, type ListenAddress } from '../net/listen-address.ts'
+import { listenUnix } from '../net/unix-socket.ts'
 import { PAGE_POLICY, renderPage } from './page.ts'
 import type { AdminSource, Health } from './status.ts'
 
 export interface AdminOptions {
-  readonly host: string
-  readonly port: number
-  /** Bearer token of the guarded routes; null: loopback listeners only. */
+  readonly address: ListenAddress
+  /** Bearer token of the guarded routes; null: loopback listeners and Unix sockets only. */
   readonly token: string | null
   /** Names besides addresses and localhost that `Host` may hold. */
   readonly hostNames: readonly string[]
   readonly clock: Clock
 }
 
+/** The user and the group of the process. */
+const UNIX_RIGHTS = { mode: 0o660, uid: null, gid: null }
+/** Connections that the system holds until they are accepted. */
+const BACKLOG = 511
 /** Dead letters shown at once. */
 const SHOWN_MAX = 1000
 
@@ -28,6 +33,7 @@ export class AdminServer {
   readonly #app: FastifyInstance
   readonly #source: AdminSource
   readonly #options: AdminOptions
+  #unlink = () => Promise.resolve()
 
   constructor(source: AdminSource, options: AdminOptions) {
     this.#source = source
@@ -38,20 +44,30 @@ export class AdminServer {
     this.#api()
   }
 
-  /** Address as bound: `http://127.0.0.1:9480`. */
+  /** Address as bound: `http://127.0.0.1:9480`, `unix:///run/millrace/admin.sock`. */
   async start(): Promise<string> {
+    const { address } = this.#options
+    if (address.kind === 'unix') {
+      await this.#app.ready()
+      this.#unlink = await listenUnix(this.#app.server, address.path, BACKLOG, UNIX_RIGHTS)
+      return formatListenAddress(address)
+    }
+    const { host, port } = address
     try {
-      return await this.#app.listen({ host: this.#options.host, port: this.#options.port })
+      return await this.#app.listen({ host, port })
     } catch (error) {
-      const { host, port } = this.#options
       throw new MillraceError('MR_LISTEN', `admin cannot listen on ${host}:${port}`, {
         cause: error
       })
     }
   }
 
-  stop(): Promise<void> {
-    return this.#app.close()
+  async stop(): Promise<void> {
+    await this.#unlink()
+    const { server } = this.#app
+    server.closeAllConnections()
+    if (server.listening) await new Promise((resolve) => server.close(resolve))
+    await this.#app.close()
   }
 
   #health(): void {
@@ -107,9 +123,8 @@ export class AdminServer {
   }
 
   async #guard(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const { host, token } = this.#options
-    const isLoopback = host === 'localhost' || host === '::1' || host.startsWith('127.')
-    if (token === null && isLoopback) return
+    const { address, token } = this.#options
+    if (token === null && isLocal(address)) return
     const given = Buffer.from(request.headers.authorization ?? '')
     const wanted = Buffer.from(`Bearer ${token ?? ''}`)
     const isRight =
@@ -118,4 +133,11 @@ export class AdminServer {
       await reply.code(401).send({ error: 'set admin.token and send it as a bearer token' })
     }
   }
+}
+
+/** Whether only this machine's own users reach it. */
+function isLocal(address: ListenAddress): boolean {
+  if (address.kind === 'unix') return true
+  const { host } = address
+  return host === 'localhost' || host === '::1' || host.startsWith('127.')
 }

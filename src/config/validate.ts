@@ -20,7 +20,7 @@ import type { MillraceConfig } from './schema.ts'
 import { isBlock, schemaNode } from './schema-node.ts'
 import { type Shell, shellSchema } from './shell.ts'
 import { adminOf, queueOf, threadsOf } from './shell-values.ts'
-import { checkAddresses, checkShards, checkUnused } from './whole.ts'
+import { checkAddresses, checkAdmin, checkShards, checkUnused } from './whole.ts'
 
 export interface ValidationEnvironment {
   readonly registry: Registry
@@ -74,6 +74,7 @@ export function validateConfig(
   // Converted by the schema that the type was made from.
   const values = shell.value as Shell
   const listen = shell.hasFault('admin') ? [] : values.admin.listen
+  checkAdmin(listen, report)
   checkAddresses(plugins.listeners, listen, report)
   // With a faulty route it is not known what is used.
   if (routes.length > 0 && routes.length === Object.keys(blocks.routes).length) {

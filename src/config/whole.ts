@@ -1,5 +1,5 @@
 // Runs on: main.
-// What only shows between blocks: addresses that two listeners want, outputs that nothing uses, more queues than fit.
+// What the schemas do not show: addresses that two listeners want, outputs that nothing uses, more queues than fit.
 
 import { SHARDS_PER_THREAD_MAX } from '../core/limits.ts'
 import { formatListenAddress, parseListenAddress } from '../net/listen-address.ts'
@@ -23,6 +23,16 @@ export function checkAddresses(
     if (other === undefined) continue
     const message = `${address} is taken by ${formatPath(other.path)}`
     report('MR_CONFIG_DUPLICATE', path, message, 'give each listener its own port or path')
+  }
+}
+
+/** The admin server speaks plain HTTP. */
+export function checkAdmin(listen: readonly string[], report: Report): void {
+  for (const [index, text] of listen.entries()) {
+    const address = parseListenAddress(text)
+    if (address.kind === 'unix' || !address.isTls) continue
+    const path = ['admin', 'listen', index]
+    report('MR_CONFIG_INVALID', path, 'the admin server speaks no TLS', 'put a TLS proxy in front')
   }
 }
 

@@ -1,9 +1,12 @@
+import { existsSync, statSync } from 'node:fs'
 import { request } from 'node:http'
 import t, { type Test } from 'tap'
 import { AdminServer } from '../../src/admin/server.ts'
 import type { AdminSource, CursorStatus } from '../../src/admin/status.ts'
+import { askAdmin } from '../../src/cli/admin-client.ts'
 import { MetricRegistry } from '../../src/metrics/registry.ts'
 import { FakeClock } from '../support/fake-clock.ts'
+import { shortDir } from '../support/short-dir.ts'
 
 const CURSOR: CursorStatus = {
   route: 'rest',
@@ -43,8 +46,7 @@ function source(changes: Partial<AdminSource> = {}): AdminSource {
 
 async function started(t: Test, changes: Partial<AdminSource> = {}, token: string | null = null) {
   const server = new AdminServer(source(changes), {
-    host: '127.0.0.1',
-    port: 0,
+    address: { kind: 'tcp', host: '127.0.0.1', port: 0, isTls: false },
     token,
     hostNames: [],
     clock: new FakeClock()
@@ -97,6 +99,40 @@ t.test(
     t.equal(await statusWithHost(`${url}/api/v1/queues`, 'localhost:9480'), 200)
   }
 )
+
+t.test(
+  'a Unix socket answers whoever may open it, records too, and is gone after a stop',
+  async (t) => {
+    const socketPath = `${shortDir(t)}/admin.sock`
+    const server = new AdminServer(source(), {
+      address: { kind: 'unix', path: socketPath },
+      token: null,
+      hostNames: [],
+      clock: new FakeClock()
+    })
+    t.teardown(() => server.stop())
+    t.equal(await server.start(), `unix://${socketPath}`)
+    t.equal(statSync(socketPath).mode & 0o777, 0o660)
+    const options = { admin: `unix://${socketPath}` }
+    t.equal((await askAdmin(options, 'GET', '/livez')).status, 200)
+    t.equal((await askAdmin(options, 'GET', '/api/v1/dlq/out.search')).body, '[]')
+    await server.stop()
+    t.notOk(existsSync(socketPath))
+  }
+)
+
+t.test('an address that others reach shows no records without a token', async (t) => {
+  const server = new AdminServer(source(), {
+    address: { kind: 'tcp', host: '0.0.0.0', port: 0, isTls: false },
+    token: null,
+    hostNames: [],
+    clock: new FakeClock()
+  })
+  t.teardown(() => server.stop())
+  const url = `http://127.0.0.1:${new URL(await server.start()).port}`
+  t.equal((await fetch(`${url}/livez`)).status, 200)
+  t.equal((await fetch(`${url}/api/v1/dlq/out.search`)).status, 401)
+})
 
 t.test('with a token, records and changes need it and figures do not', async (t) => {
   const url = await started(t, {}, 'secret')
