@@ -56,7 +56,8 @@ const admin = Type.Object(
     listen: Type.Unsafe<readonly string[]>({
       ...listen({
         default: ['tcp://127.0.0.1:9480'],
-        description: 'Addresses of the admin page, health checks and metrics. An empty list: none.'
+        description:
+          'Addresses of the admin page, health checks and metrics, TCP or Unix sockets. An empty list: none.'
       }),
       minItems: 0
     }),
@@ -94,7 +95,8 @@ const queue = Type.Object(
     }),
     dlq_overflow: Type.Enum(['drop_oldest', 'block'], {
       default: 'drop_oldest',
-      description: 'What happens at that bound.'
+      description:
+        'What happens at that bound: the oldest dead letters go, or what is refused waits for a replay to make room.'
     })
   },
   { ...closed, default: {}, description: 'Settings of the whole store.' }
@@ -162,7 +164,10 @@ const route = Type.Object(
       default: false,
       description: 'Acknowledge what `drop_newest` refuses, for senders that would stall.'
     }),
-    max_bytes: bytes({ default: '8GiB', description: 'Bound of the queue on disk.' })
+    max_bytes: bytes({
+      default: '8GiB',
+      description: 'Bound of the queue on disk; ingest threads share it evenly.'
+    })
   },
   closed
 )

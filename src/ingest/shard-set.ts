@@ -77,6 +77,8 @@ function createTarget(options: ShardSetOptions, spec: ShardSpec): RouteTarget {
   const { clock, data, doorbell, kernel, storage } = options
   const policy = policyOf(data.config, spec.log)
   const control = new ControlBlock(spec.control, doorbell)
+  // A limit holds over all threads; senders spread evenly over them.
+  const bytesMax = policy.bytesMax / data.count
   const writer = new ShardWriter({
     storage,
     clock,
@@ -84,12 +86,12 @@ function createTarget(options: ShardSetOptions, spec: ShardSpec): RouteTarget {
     store: data.store,
     shard: spec,
     slab: kernel.reserve(SLAB_BYTES),
-    segmentBytes: Math.min(data.config.queue.segmentBytesMax, segmentBytesFor(policy.bytesMax)),
+    segmentBytes: Math.min(data.config.queue.segmentBytesMax, segmentBytesFor(bytesMax)),
     durability: policy.durability,
     syncIntervalMs: policy.syncIntervalMs,
     observer: observe(options, spec, control)
   })
-  const { bytesMax, isDroppedAcked, overflow } = policy
+  const { isDroppedAcked, overflow } = policy
   return { log: spec.log, writer, control, overflow, isDroppedAcked, bytesMax, isDirty: false }
 }
 

@@ -50,7 +50,7 @@ const ROUTER_METRICS: readonly MetricFamily[] = [
     'queue_dropped_records_total',
     'counter',
     [...CURSOR, 'reason'],
-    'Records left out on purpose, by reason: filtered, overflow_oldest, overflow_newest, expired, lag, operator.'
+    'Records left out on purpose, by reason: filtered, overflow_oldest, lag; and overflow_newest, which were never appended.'
   ),
   family(
     'queue_lost_records_total',

@@ -136,10 +136,12 @@ export class DeadLetterLogs {
     return [...this.#outputs.keys()].map((output) => `out.${output}`).join(', ')
   }
 
-  /** Makes room: oldest segments of logs over their quota. */
+  /** Makes room: oldest segments of logs over their quota, which the shards of a log share evenly. */
   trim(): void {
+    const { dlqBytesMax, dlqOverflow } = this.#config.queue
+    if (dlqOverflow !== 'drop_oldest') return
     for (const shards of this.#shards().values()) {
-      for (const shardLog of shards) shardLog.dropOldestOver(this.#config.queue.dlqBytesMax)
+      for (const shardLog of shards) shardLog.dropOldestOver(dlqBytesMax / shards.length)
     }
   }
 
@@ -187,6 +189,7 @@ export class DeadLetterLogs {
     letterLog.writer ??= this.#createWriter(letterLog.opened)
     const { writer } = letterLog
     for (const letter of letters) {
+      await this.#room(letterLog.opened.shardLog)
       const seconds = Math.floor(letter.lastAttemptMs / 1000)
       const group = {
         tag: Buffer.from(letter.tag),
@@ -205,8 +208,17 @@ export class DeadLetterLogs {
     }
   }
 
+  /** `block`: a letter waits, and its record with it, until a replay has made room. */
+  async #room(shardLog: ShardLog): Promise<void> {
+    const { dlqBytesMax, dlqOverflow } = this.#config.queue
+    while (dlqOverflow === 'block' && shardLog.heldBytes >= dlqBytesMax) {
+      await this.#context.clock.sleep(RETRY_MS, this.#abort.signal)
+    }
+  }
+
   #createWriter({ shardLog, spec }: OpenedShard): ShardWriter {
     const { clock, hash, storage, store } = this.#context
+    const { queue } = this.#config
     return new ShardWriter({
       storage,
       clock,
@@ -214,7 +226,7 @@ export class DeadLetterLogs {
       store,
       shard: spec,
       slab: Buffer.alloc(SLAB_BYTES),
-      segmentBytes: segmentBytesFor(this.#config.queue.dlqBytesMax),
+      segmentBytes: Math.min(queue.segmentBytesMax, segmentBytesFor(queue.dlqBytesMax)),
       durability: 'sync',
       observer: {
         onSegment: (segment) => shardLog.addSegment(segment),

@@ -133,10 +133,9 @@ export class ServerStatus implements AdminSource {
   /** Now, when the shard has room. */
   #fullSince(shardLog: ShardLog, nowMs: number): number {
     const route = this.#routeConfig(shardLog)
-    const used = this.#options.shards
-      .filter(({ log }) => log === shardLog.log)
-      .reduce((sum, { heldBytes }) => sum + heldBytes, 0)
-    const isFull = route?.overflow === 'block' && used >= route.bytesMax
+    const { shards } = this.#options
+    const shardCount = shards.filter(({ log }) => log === shardLog.log).length
+    const isFull = route?.overflow === 'block' && shardLog.heldBytes >= route.bytesMax / shardCount
     if (!isFull) this.#fullSinceMs.delete(shardLog)
     else if (!this.#fullSinceMs.has(shardLog)) this.#fullSinceMs.set(shardLog, nowMs)
     return this.#fullSinceMs.get(shardLog) ?? nowMs
@@ -146,15 +145,20 @@ export class ServerStatus implements AdminSource {
 export function cursorStatuses(destination: Destination): CursorStatus[] {
   return destination.shards.map(({ cursor, lane, shardLog }) => {
     const account = shardLog.account(cursor)
+    // What `drop_newest` refused since the start has no offsets: it came and was dropped, for every destination.
+    const { droppedNewest } = shardLog
     return {
       route: destination.route,
       shard: shardLabel(shardLog.shardNumber),
       destination: destination.output.id,
-      appended: account.appended,
+      appended: account.appended + droppedNewest,
       delivered: account.delivered + account.duplicateSuppressed,
       duplicateSuppressed: account.duplicateSuppressed,
       deadLettered: account.deadLettered,
-      dropped: account.dropped,
+      dropped:
+        droppedNewest === 0
+          ? account.dropped
+          : { ...account.dropped, overflow_newest: droppedNewest },
       lost: account.lost,
       pending: account.pending,
       oldestPendingMs: account.pending === 0 ? null : lane.oldestMs,

@@ -95,18 +95,3 @@ function bytesPerRecordOf(
   const byteCount = segments.storage.stat(path)?.byteCount ?? 0
   return endOffset > firstOffset ? byteCount / (endOffset - firstOffset) : 0
 }
-
-/** Space that a route may fill, over all its shards; bytes as counted in the control blocks. */
-export interface ShardUsage {
-  readonly recoveredBytes: number
-  readonly appendedBytes: number
-  readonly removedBytes: number
-}
-
-/** Bytes that the shards of a route hold now. */
-export function usedBytes(shards: readonly ShardUsage[]): number {
-  return shards.reduce(
-    (sum, shard) => sum + shard.recoveredBytes + shard.appendedBytes - shard.removedBytes,
-    0
-  )
-}

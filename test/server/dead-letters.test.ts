@@ -6,8 +6,9 @@ import { freePort } from '../support/free-port.ts'
 import { type RouterProcess, startRouter } from '../support/router-process.ts'
 
 const LIMIT_MS = 30_000
+const MIB = 1024 * 1024
 
-async function setUp(t: Test) {
+async function setUp(t: Test, settings = '') {
   const search = await new FakeOpenSearch().start()
   t.teardown(() => search.stop())
   const http = await freePort()
@@ -16,6 +17,7 @@ async function setUp(t: Test) {
 version: 1
 data_dir: ./data
 admin: {listen: "127.0.0.1:${adminPort}"}
+${settings}
 inputs:
   web: {type: http, listen: "tcp://127.0.0.1:${http}"}
 routes:
@@ -107,6 +109,43 @@ t.test(
     t.equal(await router.stop(), 0)
   }
 )
+
+t.test('dlq_overflow block keeps refused records pending until a replay makes room', async (t) => {
+  const settings = 'queue: {dlq_bytes: 2MiB, dlq_overflow: block, segment_bytes: 1MiB}'
+  const { post, search, start } = await setUp(t, settings)
+  const router = await start()
+  search.itemFaults({
+    status: 400,
+    type: 'mapper_parsing_exception',
+    reason: 'failed to parse',
+    contains: 'bad'
+  })
+  const log = `bad ${'x'.repeat(100_000)}`
+  await post(
+    'app.web',
+    Array.from({ length: 40 }, (_, n) => ({ log, n }))
+  )
+  const status = async () => {
+    const answer = await fetch(`${router.adminUrl}/api/v1/dlq`)
+    return ((await answer.json()) as { records: number; bytes: number }[])[0]
+  }
+  const full = await eventually('the dead letters are full', LIMIT_MS, async () => {
+    const now = await status()
+    return now !== undefined && now.bytes >= 2 * MIB ? now : null
+  })
+  t.ok(full.records < 40 && full.bytes < 2.5 * MIB, `${full.records} letters, ${full.bytes} bytes`)
+  const { deadLettered, dropped, pending } = await cursor(router)
+  t.same([deadLettered + pending, dropped], [40, {}])
+  t.ok(pending > 10, `${pending} records wait`)
+
+  search.itemFaults()
+  await eventually('replays empty it', LIMIT_MS, async () => {
+    await replay(router)
+    return (await cursor(router)).pending === 0 && (await status()) === undefined
+  })
+  t.equal(search.documents.length, 40)
+  t.equal(await router.stop(), 0)
+})
 
 t.test('a tag that no route takes is kept in unmatched and counted', async (t) => {
   const { post, start } = await setUp(t)

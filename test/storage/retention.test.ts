@@ -1,11 +1,5 @@
 import t from 'tap'
-import {
-  deleteBelow,
-  dropOldest,
-  heldOffset,
-  passOver,
-  usedBytes
-} from '../../src/storage/retention.ts'
+import { deleteBelow, dropOldest, heldOffset, passOver } from '../../src/storage/retention.ts'
 import { FakeClock, settled } from '../support/fake-clock.ts'
 import { DIRECTORY, openCursor, ShardHarness } from '../support/shard-harness.ts'
 import { SimulatedStorage } from '../support/simulated-storage.ts'
@@ -114,14 +108,7 @@ t.test('a cursor with every range in use can still be moved', (t) => {
   t.end()
 })
 
-t.test('nothing holds without a holding cursor; usage is a sum over shards', (t) => {
+t.test('nothing holds without a holding cursor', (t) => {
   t.equal(heldOffset([]), Number.POSITIVE_INFINITY)
-  t.equal(
-    usedBytes([
-      { recoveredBytes: 10, appendedBytes: 5, removedBytes: 3 },
-      { recoveredBytes: 0, appendedBytes: 7, removedBytes: 0 }
-    ]),
-    19
-  )
   t.end()
 })
