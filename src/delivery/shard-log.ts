@@ -135,23 +135,28 @@ export class ShardLog {
     this.#options.segments.setVisible(segmentOrdinal, endByte, nextOffset)
   }
 
+  /** `drop_oldest`: gives up oldest segments while the shard holds more than `bytesMax`. */
+  dropOldestOver(bytesMax: number): void {
+    this.dropOldestWhile(() => this.heldBytes > bytesMax)
+  }
+
   /**
-   * `drop_oldest`: gives up oldest segments while the shard holds more than `bytesMax`. Records whose request is on the
+   * Gives up oldest segments, one after the other, as long as there is too little room. Records whose request is on the
    * wire count as dropped too; flights of dropped rows end by themselves.
    */
-  dropOldestOver(bytesMax: number): void {
-    if (this.heldBytes <= bytesMax || this.#isDropping || this.#isClosed) return
+  dropOldestWhile(isTooMuch: () => boolean): void {
+    if (this.#isDropping || this.#isClosed || !isTooMuch()) return
     this.#isDropping = true
-    this.#dropOldest(bytesMax)
+    this.#dropOldest(isTooMuch)
       .catch((error) => this.#trouble(error))
       .finally(() => {
         this.#isDropping = false
       })
   }
 
-  async #dropOldest(bytesMax: number): Promise<void> {
+  async #dropOldest(isTooMuch: () => boolean): Promise<void> {
     const cursors = this.#holders.map(({ cursor }) => cursor)
-    while (this.heldBytes > bytesMax) {
+    while (isTooMuch()) {
       const dropped = await dropOldest(
         this.#options.segments,
         cursors,

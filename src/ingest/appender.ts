@@ -228,9 +228,14 @@ export class QueueAppender implements Appender {
 function roomOf(target: RouteTarget): 'take' | 'full' | 'drop' {
   const isOver =
     target.control.isFull ||
-    (target.overflow !== 'drop_oldest' && target.control.heldBytes >= target.bytesMax)
+    (target.overflow !== 'drop_oldest' && heldBytes(target) >= target.bytesMax)
   if (isOver) return target.overflow === 'drop_newest' ? 'drop' : 'full'
   return target.writer.state === 'ok' ? 'take' : 'full'
+}
+
+/** On disk, and on the way there: a burst within one sync must not pass the bound. */
+function heldBytes({ control, writer }: RouteTarget): number {
+  return control.heldBytes + writer.unsyncedBytes
 }
 
 /** Nothing to store: the listener is told as if a commit had ended, never within the call. */

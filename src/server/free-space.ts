@@ -33,17 +33,15 @@ export class FreeSpace {
     return this.#isShort
   }
 
+  /** Whether it is below its limit at this moment, where it was so at the last look. */
+  isBelow(): boolean {
+    return this.#isShort && this.#measure().isShort
+  }
+
   /** Looks at the volume; called once a second. */
   look(): void {
-    const { dataDir, log, minFree, onRoom, shards, storage } = this.#options
-    const { freeBytes, freeInodes, totalBytes, totalInodes } = storage.statfs(dataDir)
-    const bytesMin =
-      minFree.kind === 'bytes'
-        ? minFree.bytes
-        : Math.min(totalBytes * minFree.ratio, SHARE_BYTES_MAX)
-    // Some file systems count no inodes.
-    const hasInodes = totalInodes === 0 || freeInodes > 0
-    const isShort = freeBytes < bytesMin || !hasInodes
+    const { log, onRoom, shards } = this.#options
+    const { bytesMin, freeBytes, freeInodes, hasInodes, isShort } = this.#measure()
     if (isShort === this.#isShort) return
     this.#isShort = isShort
     for (const shardLog of shards) shardLog.setFull(isShort)
@@ -54,6 +52,24 @@ export class FreeSpace {
     } else {
       log.info(fields, 'the volume has room again')
       onRoom()
+    }
+  }
+
+  #measure() {
+    const { dataDir, minFree, storage } = this.#options
+    const { freeBytes, freeInodes, totalBytes, totalInodes } = storage.statfs(dataDir)
+    const bytesMin =
+      minFree.kind === 'bytes'
+        ? minFree.bytes
+        : Math.min(totalBytes * minFree.ratio, SHARE_BYTES_MAX)
+    // Some file systems count no inodes.
+    const hasInodes = totalInodes === 0 || freeInodes > 0
+    return {
+      bytesMin,
+      freeBytes,
+      freeInodes,
+      hasInodes,
+      isShort: freeBytes < bytesMin || !hasInodes
     }
   }
 }

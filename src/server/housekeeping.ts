@@ -43,13 +43,17 @@ export class Housekeeping {
     deadLetters.trim()
     for (const route of routes) {
       this.#makeRoom(route)
+      if (route.overflow === 'drop_oldest') shardsOf(route.id).forEach(dropOneIfFull)
       // Segments that were held for resends become free without anything being finished.
       for (const shardLog of shardsOf(route.id)) shardLog.progress()
     }
+    // What was dropped may have been enough.
+    freeSpace.look()
   }
 
-  /** A segment of the route began: one more may have to go, without waiting for the second to end. */
+  /** A segment of the route began: one more may have to go, and the volume may be short, before the second ends. */
   began(routeId: string): void {
+    this.#options.freeSpace.look()
     const route = this.#options.routes.find(({ id }) => id === routeId)
     if (route !== undefined) this.#makeRoom(route)
   }
@@ -59,7 +63,15 @@ export class Housekeeping {
     const { freeSpace, shardsOf } = this.#options
     const shards = shardsOf(id)
     // Shards share the limit of their route evenly; with one ingest thread one has all of it.
-    const shareMax = freeSpace.isShort ? 0 : bytesMax / shards.length
-    for (const shardLog of shards) shardLog.dropOldestOver(shareMax)
+    const shareMax = bytesMax / shards.length
+    for (const shardLog of shards) {
+      shardLog.dropOldestWhile(() => shardLog.heldBytes > shareMax || freeSpace.isBelow())
+    }
   }
+}
+
+/** A write found no room although the volume seemed to have some: one segment may go, and the writer tries again. */
+function dropOneIfFull(shardLog: ShardLog): void {
+  const { heldBytes, state } = shardLog
+  if (state === 'full') shardLog.dropOldestWhile(() => shardLog.heldBytes === heldBytes)
 }

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { eventually } from '../support/eventually.ts'
 import { FakeOpenSearch } from '../support/fake-opensearch.ts'
+import { frame, sendFrames } from '../support/forward-sender.ts'
 import { freePort } from '../support/free-port.ts'
 import {
   arrivedSeqs,
@@ -64,7 +65,8 @@ outputs:
       .filter(({ route }) => route === 'small')
       .reduce((sum, shard) => sum + shard.diskBytes, 0)
   }
-  return { router, down, up, load, post, total, diskBytes }
+  const refused = async () => (await total('down')).dropped
+  return { router, port, down, up, load, post, total, diskBytes, refused }
 }
 
 t.test('a full route with block pauses its senders alone and loses nothing', async (t) => {
@@ -150,44 +152,50 @@ t.test('Q26 drop_oldest keeps the newest, near max_bytes, and counts every other
   t.equal(await router.stop(), 0)
 })
 
-for (const isAcked of [false, true]) {
-  t.test(
-    `Q27 drop_newest counts what it refuses, ${isAcked ? 'acked' : 'not acked'}`,
-    async (t) => {
-      const { down, load, router, total } = await setUp(
-        t,
-        `overflow: drop_newest, drop_newest_ack: ${isAcked}`
-      )
-      const records = 4000
-      const held = load('small.a', { recordsMax: records, window: 1000 })
-      const cursor = await eventually('the queue refuses', LIMIT_MS, async () => {
-        const { cursors } = await queuesOf(router)
-        const found = cursors.find(({ destination }) => destination === 'down')
-        const isRefusing = held.sent === records && (await total('down')).dropped > 0
-        return isRefusing && found !== undefined ? found : null
-      })
-      t.same(Object.keys(cursor.dropped), ['overflow_newest'])
-      await eventually('every record was stored or refused', LIMIT_MS, async () => {
-        const { appended, dropped, pending } = await total('down')
-        return appended === records && dropped + pending === records
-      })
-      const { dropped } = await total('down')
-      if (isAcked) {
-        await eventually('refused records are acked', LIMIT_MS, () => held.acked.length === records)
-      } else {
-        await eventually('stored ones are acked', LIMIT_MS, () => {
-          return held.acked.length === records - dropped
-        })
-        t.ok(held.unackedChunks > 0, 'refused chunks have no ack')
-      }
-      // They are not sent again when the connection ends.
-      held.stop()
-      down.reset()
-      await eventually('the rest is delivered', LIMIT_MS, async () => {
-        return (await total('down')).pending === 0
-      })
-      t.equal(arrivedSeqs(down).length, records - dropped)
-      t.equal(await router.stop(), 0)
-    }
+const RECORDS = 4000
+
+t.test('Q27 drop_newest with drop_newest_ack acks what it refuses, and counts it', async (t) => {
+  const options = 'overflow: drop_newest, drop_newest_ack: true'
+  const { down, load, router, refused, total } = await setUp(t, options)
+  const held = load('small.a', { recordsMax: RECORDS })
+  await eventually('all is acked', LIMIT_MS, () => held.acked.length === RECORDS)
+  const count = await refused()
+  t.ok(count > 0, `${count} were refused`)
+  t.match(await total('down'), { appended: RECORDS, pending: RECORDS - count })
+  t.equal(await router.metric('millrace_queue_dropped_records_total'), count)
+  down.reset()
+  await eventually('the rest is delivered', LIMIT_MS, async () => {
+    return (await total('down')).pending === 0
+  })
+  t.equal(arrivedSeqs(down).length, RECORDS - count)
+  t.equal(held.connects, 1)
+  t.equal(await router.stop(), 0)
+})
+
+t.test('Q27 drop_newest without acks stores the oldest and counts the others', async (t) => {
+  const { down, load, port, router, total } = await setUp(t, 'overflow: drop_newest')
+  const pad = 'x'.repeat(PAD_BYTES)
+  const frames = Array.from({ length: RECORDS }, (_, seq) =>
+    frame('message', 'small.a', [{ seq, pad }], {})
   )
-}
+  await sendFrames({ host: '127.0.0.1', port }, frames)
+  const count = await eventually('each was stored or refused', LIMIT_MS, async () => {
+    const { appended, dropped } = await total('down')
+    return appended === RECORDS ? dropped : null
+  })
+  t.ok(count > 0, `${count} were refused`)
+
+  // A sender that waits for acks gets none: its connection is reset, and it keeps what it has.
+  const keen = load('small.b', { recordsMax: 1, pauseMs: 50 })
+  await eventually('it comes again', LIMIT_MS, () => keen.connects > 2)
+  t.equal(keen.acked.length, 0)
+  down.reset()
+  await eventually('it is taken when there is room', LIMIT_MS, () => keen.acked.length === 1)
+  await eventually('the rest is delivered', LIMIT_MS, async () => {
+    return (await total('down')).pending === 0
+  })
+  const oldest = Array.from({ length: RECORDS - count }, (_, seq) => seq)
+  t.same(missingSeqs(oldest, arrivedSeqs(down)), [], 'what is there are the oldest')
+  t.equal(down.documents.length, RECORDS - count + 1)
+  t.equal(await router.stop(), 0)
+})

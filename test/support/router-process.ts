@@ -20,6 +20,10 @@ export interface RouterSetup {
   /** Where `/readyz` answers. */
   readonly adminPort: number
   readonly env?: Readonly<Record<string, string>>
+  /** Command that ends by running the words that follow it. */
+  readonly within?: readonly string[]
+  /** More words for `run`. */
+  readonly args?: readonly string[]
 }
 
 export class RouterProcess {
@@ -32,8 +36,14 @@ export class RouterProcess {
   constructor(setup: RouterSetup) {
     const file = join(setup.folder, 'millrace.yaml')
     if (setup.config !== null) writeFileSync(file, setup.config)
-    const args = [MAIN, 'run', ...(setup.config === null ? [] : ['-c', file])]
-    this.child = spawn(process.execPath, args, {
+    const fileArgs = setup.config === null ? [] : ['-c', file]
+    const args = [MAIN, 'run', ...fileArgs, ...(setup.args ?? [])]
+    const [command = process.execPath, ...rest] = [
+      ...(setup.within ?? []),
+      process.execPath,
+      ...args
+    ]
+    this.child = spawn(command, rest, {
       cwd: setup.folder,
       env: { ...process.env, NODE_OPTIONS: '', ...setup.env },
       stdio: ['ignore', 'pipe', 'pipe']
