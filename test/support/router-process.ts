@@ -1,5 +1,5 @@
 // A real Millrace process for tests: started from the sources with a configuration file, ended by a signal.
-// MILLRACE_TEST_MAIN names another entry file, for example the built one.
+// MILLRACE_TEST_MAIN names another entry file, for example the built one; a test may name its own.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
@@ -24,6 +24,8 @@ export interface RouterSetup {
   readonly within?: readonly string[]
   /** More words for `run`. */
   readonly args?: readonly string[]
+  /** What Node runs, flags first. Default: the sources. */
+  readonly program?: readonly string[]
 }
 
 export class RouterProcess {
@@ -37,7 +39,7 @@ export class RouterProcess {
     const file = join(setup.folder, 'millrace.yaml')
     if (setup.config !== null) writeFileSync(file, setup.config)
     const fileArgs = setup.config === null ? [] : ['-c', file]
-    const args = [MAIN, 'run', ...fileArgs, ...(setup.args ?? [])]
+    const args = [...(setup.program ?? [MAIN]), 'run', ...fileArgs, ...(setup.args ?? [])]
     const [command = process.execPath, ...rest] = [
       ...(setup.within ?? []),
       process.execPath,
