@@ -76,6 +76,8 @@ export interface LaneOptions {
 const GROWTH_GUESS = 1.6
 /** Weight of the newest task in the running growth. */
 const GROWTH_WEIGHT = 0.3
+/** Growth of records that steps remove. */
+const GROWTH_MIN = 0.05
 /** Share of a body that a task aims at: a little less than full leaves room for records that grow more. */
 const FILL_SHARE = 0.96
 /** Room for open members and bodies in flight below the ceiling of a cursor. */
@@ -163,7 +165,7 @@ export class Lane {
       const task = this.#task(slot, cut, isAtEnd, watermarkMs)
       const result = await this.#run(task, cut)
       if (result === null) return
-      this.#learn(cut.byteCount, cut.endOffset, task.fromOffset, result)
+      this.#learn(cut, task.fromOffset, result)
       isGiven = true
       await this.#deliver(slot, task, result)
     } finally {
@@ -204,7 +206,8 @@ export class Lane {
 
   #inputBytesMax(): number {
     const { bodyBytesMax } = this.#options.sizes
-    return Math.min(TASK_INPUT_BYTES_MAX, Math.floor((bodyBytesMax * FILL_SHARE) / this.#growth))
+    const filling = Math.floor((bodyBytesMax * FILL_SHARE) / this.#growth)
+    return Math.max(1, Math.min(TASK_INPUT_BYTES_MAX, filling))
   }
 
   /** How long to wait before the next task; 0: run one now. */
@@ -325,16 +328,14 @@ export class Lane {
     }
   }
 
-  #learn(byteCount: number, endOffset: number, fromOffset: number, result: TaskResult): void {
+  #learn({ byteCount, endOffset, frames }: FrameCut, fromOffset: number, result: TaskResult): void {
     const renderedBytes = result.bodies.reduce((sum, body) => sum + body.byteCount, 0)
-    const looked = result.resumeOffset >= endOffset ? byteCount : 0
-    if (looked > 0 && result.rowCount > 0) {
-      const growth = Math.max(0.05, renderedBytes / looked)
-      this.#growth += (growth - this.#growth) * GROWTH_WEIGHT
-    } else if (result.resumeOffset < endOffset && !this.#search.isSearching) {
-      // The slot was full before the input was used up.
-      this.#growth *=
-        1 + GROWTH_WEIGHT * ((endOffset - result.resumeOffset) / (endOffset - fromOffset))
+    // A task may begin and end within a frame: records stand for the bytes that it looked at.
+    const recordCount = endOffset - (frames[0]?.firstOffset ?? endOffset)
+    const lookedCount = Math.min(result.resumeOffset, endOffset) - fromOffset
+    if (result.rowCount > 0 && lookedCount > 0 && recordCount > 0) {
+      const growth = renderedBytes / ((byteCount * lookedCount) / recordCount)
+      this.#growth += (Math.max(GROWTH_MIN, growth) - this.#growth) * GROWTH_WEIGHT
     }
     this.#carry = result.carry
     this.#dueMs = result.dueMs

@@ -56,6 +56,8 @@ export class ShardLog {
   #cancelTimer: (() => void) | null = null
   #isClosed = false
   #isDropping = false
+  /** Given back before its file was deleted. */
+  #advancedBytes = 0
 
   constructor(options: ShardLogOptions) {
     this.log = options.log
@@ -137,17 +139,17 @@ export class ShardLog {
 
   /** `drop_oldest`: gives up oldest segments while the shard holds more than `bytesMax`. */
   dropOldestOver(bytesMax: number): void {
-    this.dropOldestWhile(() => this.heldBytes > bytesMax)
+    void this.dropOldestWhile(() => this.heldBytes > bytesMax)
   }
 
   /**
    * Gives up oldest segments, one after the other, as long as there is too little room. Records whose request is on the
    * wire count as dropped too; flights of dropped rows end by themselves.
    */
-  dropOldestWhile(isTooMuch: () => boolean): void {
+  async dropOldestWhile(isTooMuch: () => boolean): Promise<void> {
     if (this.#isDropping || this.#isClosed || !isTooMuch()) return
     this.#isDropping = true
-    this.#dropOldest(isTooMuch)
+    await this.#dropOldest(isTooMuch)
       .catch((error) => this.#trouble(error))
       .finally(() => {
         this.#isDropping = false
@@ -164,7 +166,7 @@ export class ShardLog {
         () => false
       )
       if (dropped === null) return
-      this.#giveBack(dropped.byteCount)
+      this.#deleted(dropped.byteCount)
     }
   }
 
@@ -247,18 +249,44 @@ export class ShardLog {
     // The first segment is deletable when the second begins at or below the mark.
     const [, ...later] = segments.all
     const endOffset = later.findLast(({ firstOffset }) => firstOffset <= low)?.firstOffset
-    if (endOffset === undefined) return
+    if (endOffset === undefined) return this.#advanceLast()
     const optional = this.#holders.filter(({ isRequired }) => !isRequired)
     for (const { cursor } of optional) passOver(cursor, endOffset, 'dropped:lag')
     await Promise.all(optional.map(({ cursor }) => cursor.persist()))
-    this.#giveBack(deleteBelow(segments, low).byteCount)
+    this.#deleted(deleteBelow(segments, low).byteCount)
+    this.#advanceLast()
+  }
+
+  /**
+   * The newest segment is deleted when the next one begins. When it is finished and fills the whole limit by itself (one
+   * large message does), nothing more would be taken and no next one begin: its room is given back in advance.
+   */
+  #advanceLast(): void {
+    const { bytesMax, segments } = this.#options
+    const [last, ...later] = segments.all
+    const heldBytes = this.heldBytes
+    if (last === undefined || later.length > 0 || heldBytes < bytesMax) return
+    const isFinished = this.#holders.every(
+      ({ cursor, isRequired }) => !isRequired || cursor.durableLowOffset >= this.endOffset
+    )
+    if (!isFinished) return
+    this.#advancedBytes += heldBytes
+    this.#giveBack(heldBytes)
   }
 
   /** Delivered is not enough while chunks in a segment may be sent again; room that is needed comes first. */
   #deletableOffset(deliveredOffset: number): number {
     const { bytesMax, segments } = this.#options
-    if (this.heldBytes > bytesMax / 2) return deliveredOffset
+    const isShort = this.state === 'full' || this.#word(WORD.isFull) !== 0
+    if (isShort || this.heldBytes > bytesMax / 2) return deliveredOffset
     return this.#hold.limit(segments, deliveredOffset)
+  }
+
+  /** Files are gone; what was given back before is not given back again. */
+  #deleted(byteCount: number): void {
+    const advancedBytes = Math.min(byteCount, this.#advancedBytes)
+    this.#advancedBytes -= advancedBytes
+    this.#giveBack(byteCount - advancedBytes)
   }
 
   #giveBack(byteCount: number): void {

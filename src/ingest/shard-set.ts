@@ -86,13 +86,28 @@ function createTarget(options: ShardSetOptions, spec: ShardSpec): RouteTarget {
     store: data.store,
     shard: spec,
     slab: kernel.reserve(SLAB_BYTES),
-    segmentBytes: Math.min(data.config.queue.segmentBytesMax, segmentBytesFor(bytesMax)),
+    segmentBytes: segmentBytesOf(options, spec, bytesMax),
     durability: policy.durability,
     syncIntervalMs: policy.syncIntervalMs,
     observer: observe(options, spec, control)
   })
   const { isDroppedAcked, overflow } = policy
   return { log: spec.log, writer, control, overflow, isDroppedAcked, bytesMax, isDirty: false }
+}
+
+/**
+ * Space comes back by whole files, and the newest one stays: it is a small share of the limit, and of a volume that is
+ * smaller than the limit. A drain would else give nothing back to a volume that is full.
+ */
+function segmentBytesOf(
+  { data, storage }: ShardSetOptions,
+  { directory }: ShardSpec,
+  bytesMax: number
+): number {
+  const { totalBytes } = storage.statfs(directory)
+  // Some file systems tell no size.
+  const shareOf = totalBytes > 0 ? Math.min(bytesMax, totalBytes) : bytesMax
+  return Math.min(data.config.queue.segmentBytesMax, segmentBytesFor(shareOf))
 }
 
 function observe(

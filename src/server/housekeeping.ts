@@ -47,8 +47,6 @@ export class Housekeeping {
       // Segments that were held for resends become free without anything being finished.
       for (const shardLog of shardsOf(route.id)) shardLog.progress()
     }
-    // What was dropped may have been enough.
-    freeSpace.look()
   }
 
   /** A segment of the route began: one more may have to go, and the volume may be short, before the second ends. */
@@ -65,7 +63,10 @@ export class Housekeeping {
     // Shards share the limit of their route evenly; with one ingest thread one has all of it.
     const shareMax = bytesMax / shards.length
     for (const shardLog of shards) {
-      shardLog.dropOldestWhile(() => shardLog.heldBytes > shareMax || freeSpace.isBelow())
+      // What was dropped may have been enough.
+      void shardLog
+        .dropOldestWhile(() => shardLog.heldBytes > shareMax || freeSpace.isBelow())
+        .then(() => freeSpace.look())
     }
   }
 }
@@ -73,5 +74,5 @@ export class Housekeeping {
 /** A write found no room although the volume seemed to have some: one segment may go, and the writer tries again. */
 function dropOneIfFull(shardLog: ShardLog): void {
   const { heldBytes, state } = shardLog
-  if (state === 'full') shardLog.dropOldestWhile(() => shardLog.heldBytes === heldBytes)
+  if (state === 'full') void shardLog.dropOldestWhile(() => shardLog.heldBytes === heldBytes)
 }

@@ -199,3 +199,17 @@ t.test('Q27 drop_newest without acks stores the oldest and counts the others', a
   t.equal(down.documents.length, RECORDS - count + 1)
   t.equal(await router.stop(), 0)
 })
+
+t.test('a message as large as max_bytes is delivered, and the next ones are taken', async (t) => {
+  const { down, load, router, total } = await setUp(t, 'overflow: block')
+  down.reset()
+  // One message of 6 MiB fills the newest segment, which is deleted only when another one begins.
+  for (let round = 1; round <= 3; round++) {
+    const large = load('small.a', { recordsMax: 3000, chunkRecords: 3000 })
+    await eventually(`message ${round} is acked`, LIMIT_MS, () => large.acked.length === 3000)
+    large.stop()
+  }
+  await eventually('all is delivered', LIMIT_MS, async () => (await total('down')).pending === 0)
+  t.match(await total('down'), { appended: 9000, delivered: 9000 })
+  t.equal(await router.stop(), 0)
+})

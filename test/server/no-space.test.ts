@@ -1,0 +1,171 @@
+// The data directory on a small volume of its own: a tmpfs in a mount namespace, which an unprivileged user can have.
+
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { eventually } from '../support/eventually.ts'
+import { FakeOpenSearch } from '../support/fake-opensearch.ts'
+import { freePort } from '../support/free-port.ts'
+import {
+  arrivedSeqs,
+  imbalance,
+  missingSeqs,
+  NumberedLoad,
+  queuesOf,
+  totalOf
+} from '../support/numbered-load.ts'
+import { startRouter } from '../support/router-process.ts'
+
+const LIMIT_MS = 60_000
+const VOLUME_MIB = 16
+const MIB = 1024 * 1024
+
+t.setTimeout(180_000)
+
+/** Words before a command that give it a mount namespace; null: not allowed here. */
+function namespace(): readonly string[] | null {
+  const ways = [
+    ['unshare', '-Urm'],
+    ['unshare', '-m']
+  ] as const
+  const script = 'mount -t tmpfs -o size=1m tmpfs /tmp'
+  const works = ways.find(([command, option]) => {
+    return spawnSync(command, [option, 'sh', '-c', script]).status === 0
+  })
+  return works ?? null
+}
+
+const within = namespace()
+const skip = within === null ? 'no mount namespace: neither user namespaces nor root' : false
+
+async function setUp(t: Test, options: { queue: string; route: string }) {
+  const search = await new FakeOpenSearch().start()
+  t.teardown(() => search.stop())
+  search.plan(...Array.from({ length: 50_000 }, () => ({ kind: 'status' as const, status: 503 })))
+  const port = await freePort()
+  const adminPort = await freePort()
+  const folder = t.testdir()
+  const data = join(folder, 'data')
+  mkdirSync(data)
+  const config = `
+version: 1
+data_dir: ./data
+drain_timeout: 10s
+admin: {listen: "127.0.0.1:${adminPort}"}
+queue: {${options.queue}}
+inputs:
+  load: {type: forward, listen: "tcp://127.0.0.1:${port}"}
+routes:
+  all: {match: "**", ${options.route}, to: [search]}
+outputs:
+  search: {type: opensearch, endpoints: ["${search.url}"], index: logs, flush_interval: 50ms, bulk_bytes: 256KiB, retry: {base: 20ms, cap: 200ms}}
+`
+  const mount = `mount -t tmpfs -o size=${VOLUME_MIB}m tmpfs "$0" && exec "$@"`
+  const router = await startRouter(t, {
+    folder,
+    config,
+    adminPort,
+    within: [...(within ?? []), 'sh', '-c', mount, data]
+  })
+  const load = new NumberedLoad({ port, tag: 'app', padBytes: 2000 }).start()
+  t.teardown(() => load.stop())
+  const total = async () => totalOf(await queuesOf(router), 'all', 'search')
+  const freeBytes = () => router.metric('millrace_queue_volume_free_bytes')
+  /** Another process takes space on the volume. */
+  const fill = (bytes: number) =>
+    writeFileSync(`/proc/${router.child.pid}/root${data}/filler`, Buffer.alloc(bytes))
+  return { router, search, load, total, freeBytes, fill }
+}
+
+/** Waits until nothing was acked for a while of looks. */
+const stalled = (load: NumberedLoad) => {
+  let before = -1
+  let looks = 0
+  return eventually('acks have stopped', LIMIT_MS, async () => {
+    looks = load.acked.length === before && before > 0 ? looks + 1 : 0
+    before = load.acked.length
+    return looks > 150 ? before : null
+  })
+}
+
+for (const [name, queue] of [
+  ['small segments', 'min_free: "0", segment_bytes: 2MiB'],
+  ['segments of the default size', 'min_free: "0"']
+] as const) {
+  t.test(`Q25 a full volume pauses senders and loses nothing: ${name}`, { skip }, async (t) => {
+    const { freeBytes, load, router, search, total } = await setUp(t, {
+      queue,
+      route: 'overflow: block'
+    })
+    const ackedFull = await stalled(load)
+    t.ok((await freeBytes()) < MIB, `${await freeBytes()} bytes free`)
+    t.notOk(router.hasExited)
+    t.ok(load.unackedChunks > 0, 'chunks wait')
+    t.equal((await total()).pending, ackedFull, 'every acked record pends')
+    const { shards } = await queuesOf(router)
+    t.equal(shards[0]?.state, 'full')
+
+    search.reset()
+    await eventually('acks go on', LIMIT_MS, () => load.acked.length > ackedFull + 5000)
+    load.close()
+    await eventually('every chunk is acked', LIMIT_MS, () => load.unackedChunks === 0)
+    await eventually('all is delivered', LIMIT_MS, async () => (await total()).pending === 0)
+    t.same(missingSeqs(load.acked, arrivedSeqs(search)), [])
+    t.match(await total(), { delivered: (await total()).appended, lost: 0, dropped: 0 })
+    t.notOk(router.hasExited)
+    t.equal(await router.stop(), 0)
+  })
+}
+
+for (const [name, minFree] of [
+  ['before it is full', '5MiB'],
+  ['when a write finds no room', '0']
+] as const) {
+  t.test(`Q26 drop_oldest makes room ${name}`, { skip }, async (t) => {
+    const { freeBytes, load, router, search, total } = await setUp(t, {
+      queue: `min_free: "${minFree}", segment_bytes: 2MiB`,
+      route: 'overflow: drop_oldest'
+    })
+    await eventually('twice the volume was acked', LIMIT_MS, () => {
+      return load.acked.length * 2000 > 2 * VOLUME_MIB * MIB
+    })
+    t.notOk(router.hasExited)
+    load.close()
+    await eventually('every chunk is acked', LIMIT_MS, () => load.unackedChunks === 0)
+    const held = await total()
+    t.ok(held.dropped > 0, `${held.dropped} dropped`)
+    t.ok(held.pending * 2000 > 3 * MIB, `${held.pending} kept: no more went than had to`)
+    if (minFree !== '0') t.ok((await freeBytes()) > 2 * MIB, `${await freeBytes()} bytes free`)
+    search.reset()
+    await eventually('the rest is delivered', LIMIT_MS, async () => (await total()).pending === 0)
+    const end = await total()
+    t.equal(end.delivered + end.dropped, end.appended, 'delivered + dropped = appended')
+    t.equal(arrivedSeqs(search).length, end.delivered)
+    const newest = load.acked.toSorted((one, other) => other - one).slice(0, end.delivered)
+    t.same(missingSeqs(newest, arrivedSeqs(search)), [], 'the newest are there')
+    t.equal(await router.stop(), 0)
+  })
+}
+
+t.test(
+  'Q28 min_free stops intake, and cursors are written at 0 bytes free',
+  { skip },
+  async (t) => {
+    const { fill, freeBytes, load, router, search, total } = await setUp(t, {
+      queue: 'min_free: 6MiB, segment_bytes: 1MiB',
+      route: 'overflow: block'
+    })
+    const ackedFull = await stalled(load)
+    t.ok((await freeBytes()) > 3 * MIB, `${await freeBytes()} bytes stay free`)
+    t.throws(() => fill(VOLUME_MIB * MIB), { code: 'ENOSPC' })
+    t.equal(await freeBytes(), 0)
+    search.reset()
+    await eventually('the backlog is delivered', LIMIT_MS, async () => {
+      return (await total()).delivered >= ackedFull
+    })
+    for (const cursor of (await queuesOf(router)).cursors) t.equal(imbalance(cursor), 0)
+    t.notOk(router.hasExited)
+    t.equal(await router.stop(), 0)
+  }
+)
