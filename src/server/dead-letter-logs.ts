@@ -8,14 +8,20 @@ import type { DeadLetterLogStatus, DeadLetterView, ReplayOutcome } from '../admi
 import type { MillraceConfig } from '../config/schema.ts'
 import { MillraceError } from '../core/errors.ts'
 import { invariant } from '../core/invariant.ts'
-import { type DeadLetter, encodeLetter, type LetterMember } from '../delivery/dead-letter-record.ts'
+import { positionId } from '../core/position.ts'
+import {
+  type DeadLetter,
+  decodeLetter,
+  encodeLetter,
+  type LetterMember
+} from '../delivery/dead-letter-record.ts'
 import type { ShardLog } from '../delivery/shard-log.ts'
 import type { LetterRequest, WriteLetters } from '../delivery/task-settlement.ts'
 import { segmentBytesFor } from '../storage/format.ts'
 import { readFrame } from '../storage/shard-reader.ts'
 import { ShardWriter } from '../storage/shard-writer.ts'
 import { splitEntries } from '../storage/stored-entries.ts'
-import { readLetters, readLetterViews, type StoredLetter } from './letter-views.ts'
+import { eachEntry, readLetters, readLetterViews, type StoredLetter } from './letter-views.ts'
 import {
   type OpenedShard,
   openLetterShard,
@@ -29,12 +35,16 @@ import { type ReplayOptions, replayLetters } from './replay.ts'
 const SLAB_BYTES = 1024 * 1024
 /** Wait before a write that the disk refused is tried again. */
 const RETRY_MS = 1000
+/** Letters that are looked at for records refused again after a crash: more than a cursor can be behind by. */
+const WRITTEN_BEFORE_MAX = 60_000
 /** Letters that are read and written before the event loop gets a turn. */
 const LETTERS_PER_TURN = 64
 
 interface LetterLog {
   readonly opened: OpenedShard
   writer: ShardWriter | null
+  /** Places of records that have a letter from before this start; read with the first letter. */
+  written: ReadonlySet<string> | null
   isReplaying: boolean
 }
 
@@ -56,7 +66,7 @@ export class DeadLetterLogs {
     this.#ingestLogs = options.ingestLogs
     for (const output of Object.keys(options.config.outputs)) {
       const opened = openLetterShard(options.context, output)
-      this.#outputs.set(output, { opened, writer: null, isReplaying: false })
+      this.#outputs.set(output, { opened, writer: null, written: null, isReplaying: false })
     }
   }
 
@@ -187,25 +197,46 @@ export class DeadLetterLogs {
 
   async #write(letterLog: LetterLog, letters: readonly DeadLetter[]): Promise<void> {
     letterLog.writer ??= this.#createWriter(letterLog.opened)
-    const { writer } = letterLog
-    for (const letter of letters) {
-      await this.#room(letterLog.opened.shardLog)
-      const seconds = Math.floor(letter.lastAttemptMs / 1000)
-      const group = {
-        tag: Buffer.from(letter.tag),
-        ingestId: null,
-        source: new Uint8Array(),
-        form: 1 as const,
-        entries: encodeLetter(letter),
-        recordCount: 1,
-        minTimeSeconds: seconds,
-        maxTimeSeconds: seconds
-      }
-      // A letter that cannot be stored keeps its record pending: nothing is finished before it.
-      while (!(await appendDurably(writer, group))) {
-        await this.#context.clock.sleep(RETRY_MS, this.#abort.signal)
-      }
+    letterLog.written ??= this.#writtenBefore(letterLog.opened)
+    const { opened, writer, written } = letterLog
+    const fresh = letters.filter((letter) => !written.has(placeOf(letter)))
+    await this.#room(opened.shardLog)
+    // All of them share the sync of one group commit.
+    await Promise.all(fresh.map((letter) => this.#store(writer, letter)))
+  }
+
+  /** A letter that cannot be stored keeps its record pending: nothing is finished before it. */
+  async #store(writer: ShardWriter, letter: DeadLetter): Promise<void> {
+    const seconds = Math.floor(letter.lastAttemptMs / 1000)
+    const group = {
+      tag: Buffer.from(letter.tag),
+      ingestId: null,
+      source: new Uint8Array(),
+      form: 1 as const,
+      entries: encodeLetter(letter),
+      recordCount: 1,
+      minTimeSeconds: seconds,
+      maxTimeSeconds: seconds
     }
+    while (!(await appendDurably(writer, group))) {
+      await this.#context.clock.sleep(RETRY_MS, this.#abort.signal)
+    }
+  }
+
+  /**
+   * Records whose letter was durable when the process ended before their cursor was: they are refused once more, and
+   * need no second letter. Those are the newest of the log.
+   */
+  #writtenBefore({ shardLog }: OpenedShard): ReadonlySet<string> {
+    const { segments } = shardLog
+    const places = new Set<string>()
+    const fromOffset = Math.max(segments.oldestOffset, segments.endOffset - WRITTEN_BEFORE_MAX)
+    eachEntry(segments, fromOffset, (_, group, entry) => {
+      const letter = decodeLetter(group.tag.toString(), entry)
+      if (letter !== null) places.add(placeOf(letter))
+      return true
+    })
+    return places
   }
 
   /** `block`: a letter waits, and its record with it, until a replay has made room. */
@@ -235,6 +266,11 @@ export class DeadLetterLogs {
       }
     })
   }
+}
+
+/** The record of a letter, whatever its text: log, epoch and offset of its first entry. */
+function placeOf({ epoch, logId, members }: DeadLetter): string {
+  return positionId(logId, epoch, members[0]?.offset ?? 0)
 }
 
 /** Letters that wait: those of outputs leave by replay, those of inputs by room that is needed. */

@@ -54,6 +54,8 @@ t.test('without a file it takes forward and HTTP and writes files by tag and day
   const folder = shortDir(t)
   const setup = { folder, config: null, adminPort: ADMIN }
   const router = await startRouter(t, setup)
+  // Ready a moment before it says so.
+  await eventually('the start is announced', LIMIT_MS, () => router.log.includes('curl'))
   for (const address of ['24224', '9880', '9480']) {
     t.match(router.log, address, `the start names ${address}`)
   }
