@@ -200,20 +200,32 @@ export class DeadLetterLogs {
     letterLog.written ??= this.#writtenBefore(letterLog.opened)
     const { opened, writer, written } = letterLog
     const fresh = letters.filter((letter) => !written.has(placeOf(letter)))
-    await this.#room(opened.shardLog)
-    // All of them share the sync of one group commit.
-    await Promise.all(fresh.map((letter) => this.#store(writer, letter)))
+    // Letters share the sync of one group commit, as many as there is room for.
+    let storing: Promise<void>[] = []
+    let storingBytes = 0
+    for (const letter of fresh) {
+      const entries = encodeLetter(letter)
+      if (!this.#hasRoom(opened.shardLog, storingBytes)) {
+        await Promise.all(storing)
+        storing = []
+        storingBytes = 0
+        await this.#room(opened.shardLog)
+      }
+      storing.push(this.#store(writer, letter, entries))
+      storingBytes += entries.length
+    }
+    await Promise.all(storing)
   }
 
   /** A letter that cannot be stored keeps its record pending: nothing is finished before it. */
-  async #store(writer: ShardWriter, letter: DeadLetter): Promise<void> {
+  async #store(writer: ShardWriter, letter: DeadLetter, entries: Buffer): Promise<void> {
     const seconds = Math.floor(letter.lastAttemptMs / 1000)
     const group = {
       tag: Buffer.from(letter.tag),
       ingestId: null,
       source: new Uint8Array(),
       form: 1 as const,
-      entries: encodeLetter(letter),
+      entries,
       recordCount: 1,
       minTimeSeconds: seconds,
       maxTimeSeconds: seconds
@@ -241,10 +253,15 @@ export class DeadLetterLogs {
 
   /** `block`: a letter waits, and its record with it, until a replay has made room. */
   async #room(shardLog: ShardLog): Promise<void> {
-    const { dlqBytesMax, dlqOverflow } = this.#config.queue
-    while (dlqOverflow === 'block' && shardLog.heldBytes >= dlqBytesMax) {
+    while (!this.#hasRoom(shardLog, 0)) {
       await this.#context.clock.sleep(RETRY_MS, this.#abort.signal)
     }
+  }
+
+  /** With `block`: whether there is room besides letters that are not written yet. */
+  #hasRoom(shardLog: ShardLog, storingBytes: number): boolean {
+    const { dlqBytesMax, dlqOverflow } = this.#config.queue
+    return dlqOverflow !== 'block' || shardLog.heldBytes + storingBytes < dlqBytesMax
   }
 
   #createWriter({ shardLog, spec }: OpenedShard): ShardWriter {
