@@ -68,10 +68,17 @@ t.test('every path that the architecture names in backticks is there', (t) => {
   t.end()
 })
 
-t.test('every relative link of the pages at the top leads to a file', (t) => {
-  for (const page of ['README.md', 'CONTRIBUTING.md']) {
+t.test('every relative link of the pages at the top and about clients leads to a file', (t) => {
+  for (const page of [
+    'README.md',
+    'CONTRIBUTING.md',
+    ...globSync('docs/clients/*.md', { cwd: ROOT })
+  ]) {
     const links = [...proseOf(page).matchAll(/\]\(([^)#\s]+)[^)]*\)/g)].map(([, link = '']) => link)
-    const missing = links.filter((link) => !/^[a-z]+:/.test(link) && !existsSync(join(ROOT, link)))
+    const folder = join(ROOT, page, '..')
+    const missing = links.filter(
+      (link) => !/^[a-z]+:/.test(link) && !existsSync(join(folder, link))
+    )
     t.same(missing, [], page)
   }
   t.end()
