@@ -141,9 +141,15 @@ for (const [name, minFree] of [
     await eventually('the rest is delivered', LIMIT_MS, async () => (await total()).pending === 0)
     const end = await total()
     t.equal(end.delivered + end.dropped, end.appended, 'delivered + dropped = appended')
-    t.equal(arrivedSeqs(search).length, end.delivered)
+    // What was on the wire while its segment went counts as dropped and may have arrived.
+    const arrived = arrivedSeqs(search)
+    t.ok(
+      arrived.length >= end.delivered,
+      `${arrived.length - end.delivered} arrived though dropped`
+    )
+    t.equal(new Set(arrived).size, arrived.length, 'none twice')
     const newest = load.acked.toSorted((one, other) => other - one).slice(0, end.delivered)
-    t.same(missingSeqs(newest, arrivedSeqs(search)), [], 'the newest are there')
+    t.same(missingSeqs(newest, arrived), [], 'the newest are there')
     t.equal(await router.stop(), 0)
   })
 }
