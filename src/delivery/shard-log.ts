@@ -235,7 +235,10 @@ export class ShardLog {
   async #settle(): Promise<void> {
     do {
       this.#isSettlingAgain = false
-      this.#lastPersistMs = this.#options.clock.monotonicMs()
+      // A look that finds nothing to write does not put off the next write.
+      if (this.#holders.some(({ cursor }) => cursor.finishedSincePersist > 0)) {
+        this.#lastPersistMs = this.#options.clock.monotonicMs()
+      }
       await Promise.all(this.#holders.map(({ cursor }) => cursor.persist()))
       await this.#deleteFinished()
     } while (this.#isSettlingAgain)
