@@ -9,7 +9,6 @@ import {
   mkdtempSync,
   readFileSync,
   realpathSync,
-  rmSync,
   writeFileSync
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -221,12 +220,9 @@ requireAll(
     t.test('a real Docker engine', async (t) => {
       const folder = mkdtempSync(join(tmpdir(), 'mr-docker-'))
       const engine = new DockerEngine(daemon!, client!, folder)
+      t.teardown(() => engine.stop())
       await engine.start().catch((cause) => {
         throw new Error(`${cause}\n${readFileSync(engine.logFile, 'utf8').slice(-4000)}`)
-      })
-      t.teardown(async () => {
-        await engine.stop()
-        rmSync(folder, { recursive: true, force: true })
       })
       await engine.docker('import', rootTar, 'debian:test')
       await t.test('the fluentd driver', (t) => driver(t, engine))

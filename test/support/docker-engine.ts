@@ -2,7 +2,7 @@
 // Containers run without a network or in that of the host; the logging driver connects from the engine anyway.
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { createWriteStream, mkdirSync } from 'node:fs'
+import { createWriteStream, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { eventually } from './eventually.ts'
@@ -41,7 +41,7 @@ export class DockerEngine {
     child.stderr.pipe(log, { end: false })
     this.child = child
     await eventually('the Docker engine answers', START_LIMIT_MS, async () => {
-      if (child.exitCode !== null) throw new Error(`dockerd ended, see ${this.logFile}`)
+      if (child.exitCode !== null || child.signalCode !== null) throw new Error('dockerd ended')
       return this.docker('version').then(
         () => true,
         () => false
@@ -49,17 +49,31 @@ export class DockerEngine {
     })
   }
 
+  /** Ends containers and engine, whatever state they are in, and removes the folder. */
   async stop(): Promise<void> {
-    const { child } = this
-    if (child === null || child.exitCode !== null) return
+    const { child, folder } = this
+    if (child !== null) {
+      await this.removeContainers().catch(() => undefined)
+      await this.end(child, 'SIGTERM').catch(() => this.end(child, 'SIGKILL'))
+    }
+    // What the engine leaves mounted, innermost first: at least the name space of the host. The folder could not be removed.
+    const mounts = readFileSync('/proc/self/mounts', 'utf8').split('\n')
+    const points = mounts.map((line) => line.split(' ')[1] ?? '')
+    for (const point of points.filter((point) => point.startsWith(`${folder}/`)).reverse()) {
+      await run('umount', ['--lazy', point]).catch(() => undefined)
+    }
+    rmSync(folder, { recursive: true, force: true })
+  }
+
+  private async removeContainers(): Promise<void> {
     const ids = (await this.docker('ps', '-aq')).split('\n').filter(Boolean)
     if (ids.length > 0) await this.docker('rm', '-f', ...ids)
-    child.kill('SIGTERM')
-    await eventually('the Docker engine ends', STOP_LIMIT_MS, () => child.exitCode !== null).catch(
-      () => child.kill('SIGKILL')
-    )
-    // The engine leaves the name space of the host mounted, and the folder could not be removed.
-    await run('umount', [join(this.folder, 'exec', 'netns', 'default')]).catch(() => undefined)
+  }
+
+  private async end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+    const hasEnded = () => child.exitCode !== null || child.signalCode !== null
+    if (!hasEnded()) child.kill(signal)
+    await eventually(`the Docker engine ends by ${signal}`, STOP_LIMIT_MS, hasEnded)
   }
 
   /** What `docker ...` prints, the streams of a container one after the other. */
