@@ -1,5 +1,5 @@
 // Runs on: any.
-// What speaks on a connection whose first byte starts no message (forward.md 2.1).
+// What speaks on a connection whose first byte starts no message.
 
 /** wait: the bytes may still become one of the others. */
 export type FirstBytes = 'json' | 'http' | 'tls' | 'proxy' | 'unknown' | 'wait'

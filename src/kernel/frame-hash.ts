@@ -1,5 +1,5 @@
 // Runs on: any.
-// The hash of frames and headers (queue.md 3.4): XXH64 in the kernel, over parts that may lie apart.
+// The hash of frames and headers: XXH64 in the kernel, over parts that may lie apart.
 
 import type { Kernel } from './instance.ts'
 

@@ -143,7 +143,7 @@ export class JsonConverter {
     return this.#convert(text, exports.jsonToEntries)
   }
 
-  /** Arrays, one after another, to the MessagePack messages that they stand for (forward.md 2.9), for scan. */
+  /** Arrays, one after another, to the MessagePack messages that they stand for, for scan. */
   toMessages(text: Buffer): JsonResult | null {
     const { exports } = this.#kernel
     exports.jsonSetRules(MESSAGE_NESTING_MAX, 0, 0, 0, 0, 0, 0)

@@ -53,7 +53,7 @@ export interface ScanKernelOptions {
   readonly borrowBytesMax?: number
   readonly messageBytesMax?: number
   readonly messageEntriesMax?: number
-  /** Numbers of 1e11 and above are taken for milli-, micro- or nanoseconds (forward.md 2.4). */
+  /** Numbers of 1e11 and above are taken for milli-, micro- or nanoseconds. */
   readonly isTimeUnitGuessed?: boolean
 }
 
@@ -80,7 +80,7 @@ const ACKS_MAX = 16_384
 /** Runs of valid entries in one message; a body with more gaps is given up where they end. */
 const MESSAGE_SPANS_MAX = 4096
 const SPANS_MAX = 3 * MESSAGE_SPANS_MAX
-/** Message-mode messages are put together up to the size of a frame that is worth a write (queue.md 3.3). */
+/** Message-mode messages are put together up to the size of a frame that is worth a write. */
 const MERGED_UNIT_BYTES_MAX = 256 * 1024
 
 /** Words of assembly/scan.ts. */

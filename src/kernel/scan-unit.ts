@@ -154,7 +154,7 @@ export class ScanUnit {
     return this.#spanWord(span, 2)
   }
 
-  /** The group marker that is open where the span starts (forward.md 2.6), to be repeated; start = end: none. */
+  /** The group marker that is open where the span starts, to be repeated; start = end: none. */
   spanMarkerStartByte(span: number): number {
     return this.#spanWord(span, 3)
   }
@@ -163,7 +163,7 @@ export class ScanUnit {
     return this.#spanWord(span, 4)
   }
 
-  /** Tag of the batch within the message that the span comes from (forward.md 2.5); start 0: the unit's tag. */
+  /** Tag of the batch within the message that the span comes from; start 0: the unit's tag. */
   spanTagStartByte(span: number): number {
     return this.#spanWord(span, 5)
   }
@@ -243,7 +243,7 @@ export class ScanUnit {
     return this.#word(WORD.givenUpByte)
   }
 
-  /** The `compressed` option says something else than the body (forward.md 3). */
+  /** The `compressed` option says something else than the body. */
   get isCompressionMismatch(): boolean {
     return this.#word(WORD.isMismatch) !== 0
   }

@@ -75,7 +75,7 @@ export interface AppendSource {
 }
 
 /**
- * Messages that are stored although their sender may not know it (queue.md 11). One per ingest thread; keys are made by
+ * Messages that are stored although their sender may not know it. One per ingest thread; keys are made by
  * `resendKey`. Costs one comparison while nothing is remembered.
  */
 export interface Resends {
@@ -122,7 +122,7 @@ export interface InputContext<K> {
 
 /**
  * `start` opens the listeners and settles when they accept. `pauseAll`/`stop`: stop accepting, finish what was read, answer
- * what is durable, close (forward.md 5.5). `stop` is safe before `start` and twice.
+ * what is durable, close. `stop` is safe before `start` and twice.
  */
 export interface Input {
   start(): Promise<InputAddresses>

@@ -18,7 +18,7 @@ export function refusedBytes(unit: ScanUnit, bytes: Buffer): Buffer {
 }
 
 /**
- * Runs of the valid entries. `tagOf` makes the tag of a batch that stood in the place of an entry (forward.md 2.5); the
+ * Runs of the valid entries. `tagOf` makes the tag of a batch that stood in the place of an entry; the
  * others have `tag`.
  */
 export function entryRuns(

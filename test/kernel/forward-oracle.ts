@@ -520,7 +520,7 @@ function noteTime(unit: Summary, time: Node | undefined): void {
   unit.max = Math.max(unit.max, seconds)
 }
 
-/** Whole seconds of a time (forward.md 2.4), 'arrival' for nil and zero, 'bad' for what is none. */
+/** Whole seconds of a time, 'arrival' for nil and zero, 'bad' for what is none. */
 export function secondsOf(time: Node | undefined): number | 'arrival' | 'bad' {
   if (!time) return 'bad'
   if (time.kind === 'nil') return 'arrival'

@@ -282,7 +282,7 @@ function deepText(): string {
   return `{"a":${'['.repeat(64)}1${']'.repeat(64)}}`
 }
 
-/** JSON text of a value (forward.md 7), duplicates by the last. */
+/** JSON text of a value, duplicates by the last. */
 function jsonText(node: Node): string {
   if (node.kind === 'text') return JSON.stringify(Buffer.from(node.payload).toString())
   if (node.kind === 'int') return String(node.number)

@@ -1,7 +1,7 @@
 // Step 5. Runs on: ingest.
 // Acks of one connection: they leave in the order of its messages, and those that become ready together share one write.
 // An ack is `{"ack": <the chunk value, byte for byte>}` and is never split. What the sender may not know when the
-// connection ends is handed to the resends (queue.md 11). Limit: the messages between read and commit.
+// connection ends is handed to the resends. Limit: the messages between read and commit.
 
 import type { Clock } from '../../../src/core/clock.ts'
 import { type DurableListener, type Resends, resendKey } from '../../../src/plugin/input.ts'

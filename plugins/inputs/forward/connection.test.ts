@@ -1,4 +1,4 @@
-// Connection, ack and load cases of forward.md 18.3.
+// Connection, ack and load cases.
 
 import dgram from 'node:dgram'
 import zlib from 'node:zlib'

@@ -174,7 +174,7 @@ export class ForwardConnection implements StreamReader, BytesHolder {
     this.#shared.onClosed(this)
   }
 
-  /** Ends the connection so that the sender sees an error (forward.md 1, rule 4). */
+  /** Ends the connection so that the sender sees an error. */
   reset(reason: CloseReason): void {
     if (this.#isClosed) return
     this.#closeReason = reason
@@ -336,7 +336,7 @@ export class ForwardConnection implements StreamReader, BytesHolder {
     return true
   }
 
-  /** The sender is gone and waited for an ack, so it sends again; what has begun goes on (queue.md 11). */
+  /** The sender is gone and waited for an ack, so it sends again; what has begun goes on. */
   #isSentAgain(ackCount: number): boolean {
     return this.#isClosed && ackCount > 0 && !this.#store.isStarted
   }

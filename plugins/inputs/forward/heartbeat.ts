@@ -1,5 +1,5 @@
 // Step 1. Runs on: ingest.
-// UDP heartbeats (forward.md 5.4): any datagram up to 128 bytes, an empty one too, is answered with one zero byte from the
+// UDP heartbeats: any datagram up to 128 bytes, an empty one too, is answered with one zero byte from the
 // same socket.
 
 import dgram from 'node:dgram'

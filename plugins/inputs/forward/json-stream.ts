@@ -1,5 +1,5 @@
 // Step 2. Runs on: ingest.
-// JSON text on the Forward port (forward.md 2.9), as fluent-logger-golang with MarshalAsJSON, PHP and people with `nc` send
+// JSON text on the Forward port, as fluent-logger-golang with MarshalAsJSON, PHP and people with `nc` send
 // it: messages with or without white space between them. Each becomes the MessagePack message that it stands for; acks go
 // back as JSON. Limit: MESSAGE_BYTES_MAX per text.
 

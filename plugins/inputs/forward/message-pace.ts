@@ -1,5 +1,5 @@
 // Step 1. Runs on: ingest.
-// How long a sender may take for a message (forward.md 5.5): frame_timeout without a byte, or less than SLOW_BYTES_MIN in a
+// How long a sender may take for a message: frame_timeout without a byte, or less than SLOW_BYTES_MIN in a
 // window. Silence between messages is no fault.
 
 /** Slowest sender within a message: this many bytes per window. */

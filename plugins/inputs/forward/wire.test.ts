@@ -1,4 +1,4 @@
-// The wire cases and captured conversations of forward.md 18.1 and 19, through a real socket into real files.
+// The wire cases and captured conversations, through a real socket into real files.
 
 import fs from 'node:fs'
 import zlib from 'node:zlib'

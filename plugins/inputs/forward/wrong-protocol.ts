@@ -1,5 +1,5 @@
 // Step 1. Runs on: ingest.
-// What speaks on the port when it is not Forward (forward.md 2.1): a word in the log that helps, and for HTTP an answer.
+// What speaks on the port when it is not Forward: a word in the log that helps, and for HTTP an answer.
 
 /** Bytes of a connection that a log line shows at most. */
 const SHOWN_BYTES_MAX = 64

@@ -1,4 +1,4 @@
-// HTTP cases of forward.md 18.5.
+// HTTP cases.
 
 import http from 'node:http'
 import net from 'node:net'

@@ -1,5 +1,5 @@
 // Step 2. Runs on: ingest.
-// Tag and time of a request (forward.md 15.2): the path without its first slash, slashes as dots, not percent-decoded.
+// Tag and time of a request: the path without its first slash, slashes as dots, not percent-decoded.
 
 import { TAG_BYTES_MAX } from '../../../src/core/limits.ts'
 import type { HttpOptions } from './options.ts'

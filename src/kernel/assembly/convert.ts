@@ -1,4 +1,4 @@
-// Values to other types, in place (steps.md 3.1 and 7.3). What cannot be converted stays what it was.
+// Values to other types, in place. What cannot be converted stays what it was.
 
 import {
   CONVERT_BOOLEAN,

@@ -1,4 +1,4 @@
-// Entries as the queue stores them: where time, metadata and record are (forward.md 2.2, 2.4 to 2.6).
+// Entries as the queue stores them: where time, metadata and record are.
 
 import { FORM_ENTRIES } from '../codes'
 import {

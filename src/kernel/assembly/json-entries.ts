@@ -131,7 +131,7 @@ function setTime(entry: usize, record: usize): void {
   moveOutput(place + (behind - record))
 }
 
-/** Arrays, one after another, as MessagePack values: messages of forward.md 2.9. */
+/** Arrays, one after another, as MessagePack values: messages in JSON. */
 export function jsonToMessages(start: usize, end: usize, target: usize, targetEnd: usize): usize {
   begin(start, target, targetEnd)
   let p = between(start, end)

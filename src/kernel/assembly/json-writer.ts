@@ -133,7 +133,7 @@ export function closeGroup(at: usize, count: u32, fix: u32, wide: u32): bool {
   return true
 }
 
-/** EventTime where its unsigned 32 bits hold the seconds, else a timestamp of 96 bits (forward.md 2.4). */
+/** EventTime where its unsigned 32 bits hold the seconds, else a timestamp of 96 bits. */
 export function putTime(seconds: i64, nanos: u32): void {
   if (seconds >= 0 && seconds <= 0xffffffff) {
     store<u16>(out, 0x00d7)

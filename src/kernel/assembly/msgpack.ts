@@ -28,7 +28,7 @@ export function isArrayByte(c: u32): bool {
   return (c & 0xf0) == 0x90 || c == 0xdc || c == 0xdd
 }
 
-/** str or bin of any width: both are text (forward.md 1, rules 5 and 6). */
+/** str or bin of any width: both are text. */
 @inline
 export function isTextByte(c: u32): bool {
   return (c & 0xe0) == 0xa0 || (c >= 0xc4 && c <= 0xc6) || (c >= 0xd9 && c <= 0xdb)

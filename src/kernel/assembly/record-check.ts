@@ -1,5 +1,5 @@
 // Checks that a value is complete MessagePack and how deep it nests, without building anything.
-// Recursion is one level per container and ends at the scanner's nesting limit (forward.md 8).
+// Recursion is one level per container and ends at the scanner's nesting limit.
 
 import { be16, be32, CUT, noteReserved, WRONG } from './msgpack'
 

@@ -1,4 +1,4 @@
-// Regular expressions that JavaScript runs (class D of steps.md 8; the other classes join it here when they are built).
+// Regular expressions that JavaScript runs. Classes that need no engine (literals, automata) join it here when they are built.
 
 import { REGEX_TEXT_BYTES_MAX } from './limits'
 

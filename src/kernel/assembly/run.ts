@@ -53,7 +53,7 @@ import { enterUntabled, leaveUntabled } from './untabled'
 import { addVerdict, hasVerdictRoom } from './verdicts'
 import { clearRenderFault } from './value'
 
-/** Bytes of a group's header in a frame (queue.md 3.3). */
+/** Bytes of a group's header in a frame. */
 const GROUP_HEADER_BYTES: usize = 16
 
 // Where the run is: frame, group, entry.

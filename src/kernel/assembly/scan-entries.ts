@@ -1,4 +1,4 @@
-// Entries of form 1: the body of a PackedForward message, or the array of a Forward message (forward.md 2.5-2.8).
+// Entries of form 1: the body of a PackedForward message, or the array of a Forward message.
 // Valid entries become spans; what lies between them is counted and left out. bench/micro/kernel/scan.bench.ts.
 
 import {
@@ -142,7 +142,7 @@ let spanRecords: u32 = 0
 let spanMarker: usize = 0
 let spanMarkerEnd: usize = 0
 let spans: u32 = 0
-/** The group marker that is open (forward.md 2.6), 0: none. */
+/** The group marker that is open, 0: none. */
 let marker: usize = 0
 let markerEnd: usize = 0
 /** Tag of the batch within the batch that is being read, 0: none. */
@@ -243,7 +243,7 @@ function noteTime(): void {
 }
 
 /**
- * Reads [tag, entries] in the place of an entry (forward.md 2.5) as entries of that tag. False when it is no batch
+ * Reads [tag, entries] in the place of an entry as entries of that tag. False when it is no batch
  * that can be read here: one within another, or compressed.
  */
 function unwrap(batch: usize, behind: usize): bool {

@@ -1,4 +1,4 @@
-// One message of forward.md 2.2 to 2.8: its mode, its parts, its unit. A message is read whole or not at all; one whose
+// One message: its mode, its parts, its unit. A message is read whole or not at all; one whose
 // end is not there leaves nothing behind.
 
 import {
@@ -222,7 +222,7 @@ function readPacked(
   return behind
 }
 
-/** The magic decides over the option, as neither 1f nor 28 starts an entry (forward.md 3). */
+/** The magic decides over the option, as neither 1f nor 28 starts an entry. */
 function bodyKind(body: usize, bodyBytes: u32): u32 {
   if (bodyBytes >= 2 && load<u16>(body) == 0x8b1f) return KIND_GZIP
   if (bodyBytes >= 4 && load<u32>(body) == 0xfd2fb528) return KIND_ZSTD
@@ -260,7 +260,7 @@ function readForward(
 }
 
 /**
- * Is the array at p the [time, metadata] of a Message (forward.md 2.2)? CUT: not yet known; WRONG: no; else yes.
+ * Is the array at p the [time, metadata] of a Message? CUT: not yet known; WRONG: no; else yes.
  * Entries are arrays, so an array of a time and a map is no list of entries.
  */
 function timeHeaderShape(p: usize, end: usize, elements: u32): usize {

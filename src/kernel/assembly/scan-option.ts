@@ -1,4 +1,4 @@
-// The option map of a message (forward.md 2.7). Whatever it is, it never costs the message; the last of equal keys wins.
+// The option map of a message. Whatever it is, it never costs the message; the last of equal keys wins.
 
 import { be16, be32, be64, CUT, headerCount, mapStart, textStart, WRONG } from './msgpack'
 import { checkValue, checkValues } from './record-check'

@@ -1,4 +1,4 @@
-// Why a stream cannot be read on: the connection ends, whatever comes behind (forward.md 8).
+// Why a stream cannot be read on: the connection ends, whatever comes behind.
 
 export const ERROR_NOT_ARRAY: u32 = 1
 export const ERROR_RESERVED: u32 = 2

@@ -1,4 +1,4 @@
-// Event times as the scanner needs them: whole seconds for the bounds of a frame (forward.md 2.4).
+// Event times as the scanner needs them: whole seconds for the bounds of a frame.
 
 import { be16, be32, be64, CUT, skipValue } from './msgpack'
 
@@ -14,7 +14,7 @@ const NANOS: u32 = 1000000000
 /** Seconds since 1970, rounded down. Valid after TIME_OK. */
 export let timeSeconds: f64 = 0
 export let timeState: u32 = 0
-/** Seconds field of an EventTime with nsec 0, else 0: group markers are told by it (forward.md 2.6). */
+/** Seconds field of an EventTime with nsec 0, else 0: group markers are told by it. */
 export let markerSeconds: u32 = 0
 
 let isUnitGuessed: bool = true

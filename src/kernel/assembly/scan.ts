@@ -1,4 +1,4 @@
-// Finds the messages of a stream (forward.md 2.1). Each byte is read a bounded number of times: a message that is not
+// Finds the messages of a stream. Each byte is read a bounded number of times: a message that is not
 // complete is only skipped over, and read once when its end is known. bench/micro/kernel/scan.bench.ts measures it.
 
 import { CUT, isArrayByte, WRONG } from './msgpack'

@@ -1,4 +1,4 @@
-// The field table: one 16-byte row per top-level field of the record (steps.md 3.1).
+// The field table: one 16-byte row per top-level field of the record.
 // Row: key id u16, type u8, flags u8, aux u32, then an address and a length, or 64 bits of value.
 
 import { ROW_GONE, ROW_RAW, ROW_TEXT } from '../codes'

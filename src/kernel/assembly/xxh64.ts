@@ -1,4 +1,4 @@
-// XXH64, the standard function (queue.md 3.4): whole areas in one call, or in parts (begin, update, digest).
+// XXH64, the standard function: whole areas in one call, or in parts (begin, update, digest).
 // bench/micro/kernel/scan.bench.ts measures it.
 
 const PRIME1: u64 = 0x9e3779b185ebca87
