@@ -45,6 +45,8 @@ interface LetterLog {
   writer: ShardWriter | null
   /** Places of records that have a letter from before this start; read with the first letter. */
   written: ReadonlySet<string> | null
+  /** Bytes of letters that are not durable yet. */
+  storingBytes: number
   isReplaying: boolean
 }
 
@@ -66,7 +68,13 @@ export class DeadLetterLogs {
     this.#ingestLogs = options.ingestLogs
     for (const output of Object.keys(options.config.outputs)) {
       const opened = openLetterShard(options.context, output)
-      this.#outputs.set(output, { opened, writer: null, written: null, isReplaying: false })
+      this.#outputs.set(output, {
+        opened,
+        writer: null,
+        written: null,
+        storingBytes: 0,
+        isReplaying: false
+      })
     }
   }
 
@@ -198,27 +206,25 @@ export class DeadLetterLogs {
   async #write(letterLog: LetterLog, letters: readonly DeadLetter[]): Promise<void> {
     letterLog.writer ??= this.#createWriter(letterLog.opened)
     letterLog.written ??= this.#writtenBefore(letterLog.opened)
-    const { opened, writer, written } = letterLog
+    const { writer, written } = letterLog
     const fresh = letters.filter((letter) => !written.has(placeOf(letter)))
     // Letters share the sync of one group commit, as many as there is room for.
     let storing: Promise<void>[] = []
-    let storingBytes = 0
     for (const letter of fresh) {
-      const entries = encodeLetter(letter)
-      if (!this.#hasRoom(opened.shardLog, storingBytes)) {
+      if (!this.#hasRoom(letterLog)) {
         await Promise.all(storing)
         storing = []
-        storingBytes = 0
-        await this.#room(opened.shardLog)
+        await this.#room(letterLog)
       }
-      storing.push(this.#store(writer, letter, entries))
-      storingBytes += entries.length
+      storing.push(this.#store(letterLog, writer, letter))
     }
     await Promise.all(storing)
   }
 
   /** A letter that cannot be stored keeps its record pending: nothing is finished before it. */
-  async #store(writer: ShardWriter, letter: DeadLetter, entries: Buffer): Promise<void> {
+  async #store(letterLog: LetterLog, writer: ShardWriter, letter: DeadLetter): Promise<void> {
+    const entries = encodeLetter(letter)
+    letterLog.storingBytes += entries.length
     const seconds = Math.floor(letter.lastAttemptMs / 1000)
     const group = {
       tag: Buffer.from(letter.tag),
@@ -230,8 +236,12 @@ export class DeadLetterLogs {
       minTimeSeconds: seconds,
       maxTimeSeconds: seconds
     }
-    while (!(await appendDurably(writer, group))) {
-      await this.#context.clock.sleep(RETRY_MS, this.#abort.signal)
+    try {
+      while (!(await appendDurably(writer, group))) {
+        await this.#context.clock.sleep(RETRY_MS, this.#abort.signal)
+      }
+    } finally {
+      letterLog.storingBytes -= entries.length
     }
   }
 
@@ -252,16 +262,16 @@ export class DeadLetterLogs {
   }
 
   /** `block`: a letter waits, and its record with it, until a replay has made room. */
-  async #room(shardLog: ShardLog): Promise<void> {
-    while (!this.#hasRoom(shardLog, 0)) {
+  async #room(letterLog: LetterLog): Promise<void> {
+    while (!this.#hasRoom(letterLog)) {
       await this.#context.clock.sleep(RETRY_MS, this.#abort.signal)
     }
   }
 
-  /** With `block`: whether there is room besides letters that are not written yet. */
-  #hasRoom(shardLog: ShardLog, storingBytes: number): boolean {
+  /** With `block`: whether there is room besides letters that are being written, by this flight or another one. */
+  #hasRoom({ opened, storingBytes }: LetterLog): boolean {
     const { dlqBytesMax, dlqOverflow } = this.#config.queue
-    return dlqOverflow !== 'block' || shardLog.heldBytes + storingBytes < dlqBytesMax
+    return dlqOverflow !== 'block' || opened.shardLog.heldBytes + storingBytes < dlqBytesMax
   }
 
   #createWriter({ shardLog, spec }: OpenedShard): ShardWriter {
