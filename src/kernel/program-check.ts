@@ -17,6 +17,7 @@ type Operand =
   | 'options'
   | 'place'
   | 'number'
+  | 'counter'
   | 'pattern'
   | 'key_set'
   | 'jump'
@@ -38,9 +39,9 @@ const OPERANDS: Readonly<Record<number, readonly Operand[]>> = {
   [codes.OP_PARSE_TIME]: ['field', 'options'],
   [codes.OP_CONVERT]: ['id', 'number', 'place', 'number'],
   [codes.OP_DROP]: [],
-  [codes.OP_DEAD]: ['number'],
+  [codes.OP_DEAD]: ['counter'],
   [codes.OP_JUMP]: ['goto'],
-  [codes.OP_COUNT]: ['number']
+  [codes.OP_COUNT]: ['counter']
 }
 
 const RENAMES_MAX = 256
@@ -60,6 +61,8 @@ class ProgramCheck {
   /** Word of the op that is checked, and of the operand that comes next. */
   #op = 0
   #at = 0
+  readonly #opStarts = new Set<number>()
+  readonly #jumpTargets = new Set<number>()
 
   constructor(bytes: Buffer) {
     this.#bytes = bytes
@@ -81,6 +84,8 @@ class ProgramCheck {
     let last = -1
     while (this.#at < this.#codeWords) last = this.#checkOp()
     if (last !== codes.OP_END || this.#at !== this.#codeWords) this.#refuse()
+    // A jump among operands would run words that were never checked as an op.
+    for (const target of this.#jumpTargets) if (!this.#opStarts.has(target)) this.#refuse()
   }
 
   get #keyCount(): number {
@@ -90,6 +95,7 @@ class ProgramCheck {
   /** Checks the op at the place, goes behind it, gives its number. */
   #checkOp(): number {
     this.#op = this.#at
+    this.#opStarts.add(this.#op)
     const word = this.#next()
     const op = word & 0xffff
     this.#limit(word >>> 16, codes.STEPS_MAX)
@@ -160,6 +166,9 @@ class ProgramCheck {
     switch (operand) {
       case 'number':
         return
+      case 'counter':
+        this.#limit(word, codes.COUNTERS_PER_STEP)
+        return
       case 'id':
         if (word === 0) this.#refuse()
         this.#limit(word, this.#keyCount + 1)
@@ -201,6 +210,7 @@ class ProgramCheck {
   /** Jumps lead forward only, so that the work per record is bounded by the length of the program. */
   #forward(word: number): void {
     if (word <= this.#op || word >= this.#codeWords) this.#refuse()
+    this.#jumpTargets.add(word)
   }
 
   #field(word: number): void {

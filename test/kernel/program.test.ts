@@ -63,6 +63,25 @@ t.test('jumps backwards, steps and key sets beyond their limits are refused', as
   refused((writer) => writer.regex(writer.key('a'), 0, writer.label(), true))
 })
 
+t.test('a jump that ends among the operands of an op is refused', async (t) => {
+  const kernel = sharedKernel()
+  const bytes = programOf((writer) => {
+    const kept = writer.label()
+    writer.exists(writer.key('a'), kept, true)
+    writer.setJson(writer.key('b'), '1')
+    writer.place(kept)
+  })
+  const code = bytes.readUInt32LE(8)
+  const jump = [...Array(bytes.readUInt32LE(12)).keys()].find(
+    (word) => (bytes.readUInt32LE(code + word * 4) & 0xffff) === codes.OP_EXISTS
+  )
+  if (jump === undefined) return t.fail('no op that jumps')
+  const target = code + (jump + 2) * 4
+  t.ok(kernel.loadProgram(bytes))
+  bytes.writeUInt32LE(bytes.readUInt32LE(target) - 1, target)
+  t.throws(() => kernel.loadProgram(bytes), { code: 'MR_TASK' })
+})
+
 t.test('a program with any words changed is refused or runs within bounds', async (t) => {
   const kernel = sharedKernel()
   let loadedCount = 0
