@@ -75,7 +75,10 @@ t.test('a jump that ends among the operands of an op is refused', async (t) => {
   const jump = [...Array(bytes.readUInt32LE(12)).keys()].find(
     (word) => (bytes.readUInt32LE(code + word * 4) & 0xffff) === codes.OP_EXISTS
   )
-  if (jump === undefined) return t.fail('no op that jumps')
+  if (jump === undefined) {
+    t.fail('no op that jumps')
+    return
+  }
   const target = code + (jump + 2) * 4
   t.ok(kernel.loadProgram(bytes))
   bytes.writeUInt32LE(bytes.readUInt32LE(target) - 1, target)
