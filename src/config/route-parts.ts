@@ -9,6 +9,7 @@ import type { ConfigPath } from './findings.ts'
 import { type BlockScope, reportRules } from './plugin-blocks.ts'
 import type { DestinationConfig, StepItem } from './schema.ts'
 import { isBlock } from './schema-node.ts'
+import { DESTINATION_DEFAULTS, type ShellDestination } from './shell.ts'
 
 export interface RouteNames {
   readonly inputs: readonly string[]
@@ -49,16 +50,30 @@ export function destinationsOf(
       scope.report('MR_CONFIG_DUPLICATE', [...path, index], message, null)
     }
   }
+  for (const [index, { isRequired, lagBytesMax }] of destinations.entries()) {
+    if (isRequired && lagBytesMax !== null) {
+      const message = 'a required destination is never left behind, so "max_lag_bytes" says nothing'
+      const at = [...path, index, 'max_lag_bytes']
+      scope.report('MR_CONFIG_INVALID', at, message, 'add required: false, or remove it')
+    }
+  }
   return destinations
 }
 
 /** Items were checked and converted with the route. */
 function destinationOf(item: unknown): DestinationConfig {
-  if (!isBlock(item)) return { output: String(item), isRequired: true, startAt: 'newest' }
+  if (!isBlock(item)) return { output: String(item), ...DESTINATION_DEFAULTS }
+  // Converted by the schema that the type was made from; with faults, only good for finding more of them.
+  const block = item as unknown as ShellDestination
   return {
-    output: String(item['output']),
-    isRequired: item['required'] !== false,
-    startAt: item['start_at'] === 'oldest' ? 'oldest' : 'newest'
+    output: String(block.output),
+    isRequired: block.required !== false,
+    startAt: block.start_at,
+    lagBytesMax: block.max_lag_bytes ?? null,
+    parkAfterMs: block.park_after,
+    drainOrder: block.drain_order,
+    lagThresholdMs: block.lag_threshold,
+    backfillShare: block.backfill_share
   }
 }
 

@@ -81,8 +81,21 @@ function routeOf(
     syncIntervalMs: route.sync_interval,
     overflow: route.overflow,
     isDroppedAcked: route.drop_newest_ack,
-    bytesMax: route.max_bytes
+    bytesMax: route.max_bytes,
+    ageMsMax: route.max_age ?? null,
+    keepMs: route.keep,
+    lanes: route.lanes,
+    laneKey: laneKeyOf(route),
+    compression: route.compression
   }
+}
+
+/** Lanes without a key are filled by the tag. */
+function laneKeyOf({ lanes, shard_by }: ShellRoute): RouteConfig['laneKey'] {
+  if (lanes === 1) return null
+  return shard_by === undefined || shard_by === 'tag'
+    ? { kind: 'tag' }
+    : { kind: 'field', name: shard_by }
 }
 
 function matchOf(

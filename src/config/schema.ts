@@ -42,6 +42,14 @@ export interface QueueConfig {
   /** Bound of each dead letter queue, and what happens at it. */
   readonly dlqBytesMax: number
   readonly dlqOverflow: 'drop_oldest' | 'block'
+  /** Bound of what one destination of a route parks. */
+  readonly parkBytesMax: number
+  readonly onIoError: 'degrade' | 'exit'
+  readonly isNetworkFsAllowed: boolean
+  /** Bytes per second that a destination reads while it is far behind. */
+  readonly catchupBytesPerSecond: number
+  /** Bytes per second; 0: no scrub. */
+  readonly scrubBytesPerSecond: number
 }
 
 export interface PluginConfig {
@@ -70,6 +78,18 @@ export interface RouteConfig {
   readonly isDroppedAcked: boolean
   /** Over all shards of the route. */
   readonly bytesMax: number
+  /** By append time; null: records do not age. */
+  readonly ageMsMax: number | null
+  /** How long delivered segments stay. */
+  readonly keepMs: number
+  /** Shards of each ingest thread. */
+  readonly lanes: number
+  /** What decides the lane: the tag, or the text of a top-level field; null with one lane. */
+  readonly laneKey:
+    | { readonly kind: 'tag' }
+    | { readonly kind: 'field'; readonly name: string }
+    | null
+  readonly compression: 'none' | 'zstd'
 }
 
 /** One item of `steps`: the name of the step is the only key, its options (defaults filled in) are the value. */
@@ -82,4 +102,10 @@ export interface DestinationConfig {
   readonly isRequired: boolean
   /** Where a destination begins that is new to a route which holds records already. */
   readonly startAt: 'newest' | 'oldest'
+  /** Of a destination that is not required; null: only what retention takes. */
+  readonly lagBytesMax: number | null
+  readonly parkAfterMs: number
+  readonly drainOrder: 'oldest_first' | 'newest_first'
+  readonly lagThresholdMs: number
+  readonly backfillShare: number
 }

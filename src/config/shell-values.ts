@@ -23,7 +23,12 @@ export function queueOf(queue: Shell['queue']): QueueConfig {
     minFree: minFreeOf(queue.min_free),
     segmentBytesMax: queue.segment_bytes,
     dlqBytesMax: queue.dlq_bytes,
-    dlqOverflow: queue.dlq_overflow
+    dlqOverflow: queue.dlq_overflow,
+    parkBytesMax: queue.park_bytes,
+    onIoError: queue.on_io_error,
+    isNetworkFsAllowed: queue.allow_network_fs,
+    catchupBytesPerSecond: queue.catchup_read_rate,
+    scrubBytesPerSecond: queue.scrub_rate
   }
 }
 

@@ -4,6 +4,7 @@
 
 import { type Static, Type } from 'typebox'
 import { COMPONENT_ID_PATTERN } from '../core/names.ts'
+import { formatDuration } from '../core/units.ts'
 import { bytes, duration, listen, secret, stringList } from '../plugin/fields.ts'
 
 const THREADS_MAX = 64
@@ -97,22 +98,86 @@ const queue = Type.Object(
       default: 'drop_oldest',
       description:
         'What happens at that bound: the oldest dead letters go, or what is refused waits for a replay to make room.'
+    }),
+    park_bytes: bytes({
+      default: '1GiB',
+      min: '2MiB',
+      description:
+        'Bound of the records that one destination of a route sets aside for targets that refuse them; at it the records wait in the queue.'
+    }),
+    on_io_error: Type.Enum(['degrade', 'exit'], {
+      default: 'degrade',
+      description:
+        'After an I/O error of the disk: go on with what works and try again, or end the process with code 74.'
+    }),
+    allow_network_fs: Type.Boolean({
+      default: false,
+      description:
+        'Start on NFS, SMB and other network file systems, whose syncs and locks may not hold.'
+    }),
+    catchup_read_rate: bytes({
+      default: '64MiB',
+      min: '1MiB',
+      description: 'What each destination that is far behind reads per second at most.'
+    }),
+    scrub_rate: bytes({
+      default: '0',
+      description:
+        'What is read per second to check stored segments before they are needed. 0: nothing.'
     })
   },
   { ...closed, default: {}, description: 'Settings of the whole store.' }
 )
+
+/** What a destination gets that is only named. */
+export const DESTINATION_DEFAULTS = {
+  isRequired: true,
+  startAt: 'newest',
+  lagBytesMax: null,
+  parkAfterMs: 30_000,
+  drainOrder: 'oldest_first',
+  lagThresholdMs: 900_000,
+  backfillShare: 0.3
+} as const
 
 const destination = {
   type: ['string', 'object'],
   properties: {
     output: { type: 'string', description: 'Id of the output.' },
     required: Type.Boolean({
-      default: true,
+      default: DESTINATION_DEFAULTS.isRequired,
       description: 'Whether the queue keeps records until this output has them.'
     }),
     start_at: Type.Enum(['newest', 'oldest'], {
-      default: 'newest',
+      default: DESTINATION_DEFAULTS.startAt,
       description: 'Where an output begins that is new to a route which holds records.'
+    }),
+    max_lag_bytes: Type.Optional(
+      bytes({
+        description:
+          'With `required: false`: how far the output may fall behind before the oldest records are dropped for it.'
+      })
+    ),
+    park_after: duration({
+      default: formatDuration(DESTINATION_DEFAULTS.parkAfterMs),
+      min: '1s',
+      description:
+        'How long one target (log stream, index) may fail, while others work, before its records are set aside.'
+    }),
+    drain_order: Type.Enum(['oldest_first', 'newest_first'], {
+      default: DESTINATION_DEFAULTS.drainOrder,
+      description: 'What goes first when the output has fallen behind by `lag_threshold`.'
+    }),
+    lag_threshold: duration({
+      default: formatDuration(DESTINATION_DEFAULTS.lagThresholdMs),
+      min: '1s',
+      description: 'With `newest_first`: age of the oldest record from which new records go first.'
+    }),
+    backfill_share: Type.Number({
+      default: DESTINATION_DEFAULTS.backfillShare,
+      minimum: 0.05,
+      maximum: 0.95,
+      description: 'With `newest_first`: share of the requests in flight that old records get.'
     })
   },
   required: ['output'],
@@ -145,7 +210,8 @@ const route = Type.Object(
     to: Type.Unsafe<unknown>({
       type: ['string', 'array'],
       items: destination,
-      description: 'Outputs that get the records: ids, or `{output, required, start_at}`.'
+      description:
+        'Outputs that get the records: ids, or blocks with `output` and options of the destination.'
     }),
     durability: Type.Enum(['sync', 'interval', 'os', 'memory'], {
       default: 'sync',
@@ -166,7 +232,35 @@ const route = Type.Object(
     }),
     max_bytes: bytes({
       default: '8GiB',
-      description: 'Bound of the queue on disk; ingest threads share it evenly.'
+      description: 'Bound of the queue on disk.'
+    }),
+    max_age: Type.Optional(
+      duration({
+        min: '1s',
+        description: 'Age at which records that were not delivered are dropped. Default: never.'
+      })
+    ),
+    keep: duration({
+      default: '0s',
+      description:
+        'How long delivered records stay for `millrace queue replay`, as far as `max_bytes` allows.'
+    }),
+    lanes: Type.Integer({
+      default: 1,
+      minimum: 1,
+      maximum: 64,
+      description: 'Parts of the queue that are drained side by side; see `shard_by`.'
+    }),
+    shard_by: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description:
+          'What decides the lane of a record: `tag`, or the name of a top-level field of the record.'
+      })
+    ),
+    compression: Type.Enum(['none', 'zstd'], {
+      default: 'none',
+      description: 'Compression of the queue on disk.'
     })
   },
   closed
@@ -210,6 +304,18 @@ export const shellSchema = Type.Object(
   },
   closed
 )
+
+/** A block under `to`, converted. */
+export interface ShellDestination {
+  readonly output: string
+  readonly required: boolean
+  readonly start_at: 'newest' | 'oldest'
+  readonly max_lag_bytes?: number
+  readonly park_after: number
+  readonly drain_order: 'oldest_first' | 'newest_first'
+  readonly lag_threshold: number
+  readonly backfill_share: number
+}
 
 export type ShellRoute = Static<typeof route>
 export type Shell = Static<typeof shellSchema>

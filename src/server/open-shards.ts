@@ -82,6 +82,9 @@ export function openDeadLetterShard(
   return openShard(context, deadLetterPlace(log, shardNumber), [])
 }
 
+/** Where the cursor of a destination begins, and whether it holds segments. */
+type CursorPlace = Pick<DestinationConfig, 'output' | 'isRequired' | 'startAt'>
+
 /** A shard and what its log asks of it. */
 interface ShardPlace {
   readonly log: string
@@ -102,7 +105,7 @@ const deadLetterPlace = (log: string, shardNumber: number): ShardPlace => ({
 function openShard(
   context: StoreContext,
   place: ShardPlace,
-  destinations: readonly DestinationConfig[]
+  destinations: readonly CursorPlace[]
 ): OpenedShard {
   const { clock, hash, storage, store } = context
   const { bytesMax, durability, log, shardNumber } = place
@@ -181,7 +184,7 @@ function openShard(
 function loadCursors(
   context: StoreContext,
   directory: string,
-  destinations: readonly DestinationConfig[],
+  destinations: readonly CursorPlace[],
   optionsOf: (outputId: string) => CursorOptions
 ): Map<string, Cursor> {
   const { log, storage } = context

@@ -6,6 +6,22 @@ import { type ValidatedConfig, validateConfig } from '../../src/config/validate.
 import { sampleRegistry } from '../support/sample-plugins.ts'
 
 const DIRECTORY = '/work-directory'
+const DESTINATION_DEFAULTS = {
+  isRequired: true,
+  startAt: 'newest',
+  lagBytesMax: null,
+  parkAfterMs: 30_000,
+  drainOrder: 'oldest_first',
+  lagThresholdMs: 900_000,
+  backfillShare: 0.3
+}
+const ROUTE_DEFAULTS = {
+  ageMsMax: null,
+  keepMs: 0,
+  lanes: 1,
+  laneKey: null,
+  compression: 'none'
+}
 
 function validated(text: string, request: Partial<LoadRequest> = {}): ValidatedConfig {
   const directory = request.workingDirectory ?? t.testdir()
@@ -73,7 +89,12 @@ t.test('a full file becomes the configuration with units converted and defaults 
       minFree: { kind: 'bytes', bytes: 2 ** 31 },
       segmentBytesMax: 2 ** 27,
       dlqBytesMax: 2 ** 30,
-      dlqOverflow: 'drop_oldest'
+      dlqOverflow: 'drop_oldest',
+      parkBytesMax: 2 ** 30,
+      onIoError: 'degrade',
+      isNetworkFsAllowed: false,
+      catchupBytesPerSecond: 2 ** 26,
+      scrubBytesPerSecond: 0
     },
     drainTimeoutMs: 90_000,
     inputs: {
@@ -96,14 +117,15 @@ t.test('a full file becomes the configuration with units converted and defaults 
         goesOn: true,
         steps: [{ parse: { type: 'json', key: 'log' } }, { cut: { at: 2048 } }],
         to: [
-          { output: 'one', isRequired: true, startAt: 'newest' },
-          { output: 'two', isRequired: false, startAt: 'oldest' }
+          { ...DESTINATION_DEFAULTS, output: 'one' },
+          { ...DESTINATION_DEFAULTS, output: 'two', isRequired: false, startAt: 'oldest' }
         ],
         durability: 'interval',
         syncIntervalMs: 500,
         overflow: 'drop_newest',
         isDroppedAcked: true,
-        bytesMax: 2 ** 30
+        bytesMax: 2 ** 30,
+        ...ROUTE_DEFAULTS
       },
       {
         id: 'rest',
@@ -111,12 +133,13 @@ t.test('a full file becomes the configuration with units converted and defaults 
         from: null,
         goesOn: false,
         steps: [],
-        to: [{ output: 'one', isRequired: true, startAt: 'newest' }],
+        to: [{ ...DESTINATION_DEFAULTS, output: 'one' }],
         durability: 'interval',
         syncIntervalMs: 200,
         overflow: 'block',
         isDroppedAcked: false,
-        bytesMax: 8 * 2 ** 30
+        bytesMax: 8 * 2 ** 30,
+        ...ROUTE_DEFAULTS
       }
     ],
     outputs: {

@@ -73,6 +73,11 @@ export function routeOf(rest: Partial<RouteConfig>): RouteConfig {
     overflow: 'block',
     isDroppedAcked: false,
     bytesMax: 8 * 2 ** 30,
+    ageMsMax: null,
+    keepMs: 0,
+    lanes: 1,
+    laneKey: null,
+    compression: 'none',
     ...rest
   }
 }
@@ -218,7 +223,12 @@ function configOf(options: HostOptions, routes: readonly RouteConfig[]): Millrac
       minFree: { kind: 'bytes', bytes: 0 },
       segmentBytesMax: 128 * 1024 * 1024,
       dlqBytesMax: 2 ** 30,
-      dlqOverflow: 'drop_oldest'
+      dlqOverflow: 'drop_oldest',
+      parkBytesMax: 2 ** 30,
+      onIoError: 'degrade',
+      isNetworkFsAllowed: false,
+      catchupBytesPerSecond: 64 * 2 ** 20,
+      scrubBytesPerSecond: 0
     },
     drainTimeoutMs: 1000,
     inputs: options.inputs,
