@@ -26,6 +26,7 @@ export const ERROR_CODES = [
   'MR_OUTPUT_START',
   'MR_TASK',
   'MR_TASK_LATE',
+  'MR_EXPORT',
   'MR_ADMIN',
   'MR_USAGE'
 ] as const
