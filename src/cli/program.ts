@@ -87,6 +87,7 @@ export function exitCodeOf(code: ErrorCode): number {
       return EXIT.unavailable
     case 'MR_STORE_LOCKED':
       return EXIT.temporary
+    case 'MR_STORE_LOCK':
     case 'MR_STORE_META':
     case 'MR_STORE_FORMAT':
     case 'MR_STORE_IO':
