@@ -12,7 +12,14 @@ import { invariant } from '../core/invariant.ts'
 import type { Batch, FlushOutcome, Output, RenderedBody } from '../plugin/output.ts'
 import { type RetryPolicy, retryDelayMs } from './retry.ts'
 import type { RowIndex, RowSet } from './row-index.ts'
-import { isAllStored, type Judgement, judge, type RefusedRow, retryAll } from './verdicts.ts'
+import {
+  isAllStored,
+  type Judgement,
+  judge,
+  type RefusedRow,
+  retryAll,
+  type Tries
+} from './verdicts.ts'
 
 const gzipAsync = promisify(gzip)
 
@@ -20,7 +27,7 @@ const gzipAsync = promisify(gzip)
 export interface Settlement {
   stored(rows: RowSet, isDuplicate: boolean): void
   /** Settles when the dead letters are durable. */
-  refused(rows: readonly RefusedRow[]): Promise<void>
+  refused(rows: readonly RefusedRow[], tries: Tries): Promise<void>
   /** Rows whose body cannot be cut in the slot: render them again, fewer at once. */
   renderAgain(rows: RowSet): void
 }
@@ -56,12 +63,16 @@ interface Part {
   compressed: Buffer | null
   sha256: string | null
   attempt: number
+  /** Of all tries of its rows, also before a split. */
+  flushCount: number
 }
 
 export class BodyFlight {
   readonly #options: FlightOptions
   readonly #body: RenderedBody
   readonly #parts: Part[]
+  /** When the first request went out, wall clock. */
+  #firstAttemptMs: number | null = null
 
   constructor(body: RenderedBody, options: FlightOptions) {
     this.#options = options
@@ -81,7 +92,8 @@ export class BodyFlight {
                 compressed.startByte + compressed.byteCount
               ),
         sha256: body.sha256,
-        attempt: 1
+        attempt: 1,
+        flushCount: 0
       }
     ]
   }
@@ -114,6 +126,8 @@ export class BodyFlight {
       limit.abort(new Error(`no answer within ${flushTimeoutMs} ms`))
     )
     const startedMs = clock.monotonicMs()
+    this.#firstAttemptMs ??= clock.nowMs()
+    part.flushCount++
     let outcome: FlushOutcome
     try {
       outcome = await output.flush(this.#batch(part), limit.signal)
@@ -166,7 +180,9 @@ export class BodyFlight {
     if (stored.length > 0) settlement.stored(shift(stored, part.rowStart), false)
     if (duplicates.length > 0) settlement.stored(shift(duplicates, part.rowStart), true)
     if (refused.length > 0) {
-      await settlement.refused(refused.map((row) => ({ ...row, row: row.row + part.rowStart })))
+      const tries = { attempts: part.flushCount, firstAttemptMs: this.#firstAttemptMs }
+      const rows = refused.map((row) => ({ ...row, row: row.row + part.rowStart }))
+      await settlement.refused(rows, tries)
     }
   }
 

@@ -1,6 +1,7 @@
 // Step 10. Runs on: main.
 // What a dead letter holds: the entry as it came in (never a half-changed record), where it was, and why it was refused.
-// It is stored as an entry of its own log, tag as received, so that the tools of queues read it too.
+// It is stored as an entry of its own log, tag as received, so that the tools of queues read it too. The id of the record
+// follows from log id, epoch and the offset of its first member, and stays the same wherever the letter is sent.
 
 import { decodeValue, EventTime, encodeValue } from '../codec/msgpack-value.ts'
 
@@ -31,10 +32,12 @@ export interface DeadLetter {
   readonly text: string
   readonly firstAttemptMs: number
   readonly lastAttemptMs: number
+  /** Requests that held it; 1 when a step refused it. */
+  readonly attempts: number
 }
 
-/** Answers of destinations are cut to this many characters. */
-const TEXT_CHARS_MAX = 2048
+/** Answers of destinations are cut to this, on a character. */
+const TEXT_BYTES_MAX = 2048
 
 /** `[EventTime, {...}]`, form 1. */
 export function encodeLetter(letter: DeadLetter): Buffer {
@@ -46,7 +49,7 @@ export function encodeLetter(letter: DeadLetter): Buffer {
       reason: letter.reason,
       step: letter.step,
       status: letter.status,
-      text: letter.text.slice(0, TEXT_CHARS_MAX),
+      text: cutText(letter.text),
       route: letter.route,
       output: letter.output,
       target: letter.target,
@@ -56,6 +59,7 @@ export function encodeLetter(letter: DeadLetter): Buffer {
       source: letter.source,
       first_attempt: letter.firstAttemptMs,
       last_attempt: letter.lastAttemptMs,
+      attempts: letter.attempts,
       members: letter.members.map(({ offset, form, appendTimeMs, bytes }) => [
         offset,
         form,
@@ -66,9 +70,18 @@ export function encodeLetter(letter: DeadLetter): Buffer {
   ])
 }
 
+function cutText(value: string): string {
+  const whole = Buffer.from(value)
+  if (whole.length <= TEXT_BYTES_MAX) return value
+  let end = TEXT_BYTES_MAX
+  // Bytes 10xxxxxx go on with a character.
+  while (end > 0 && ((whole[end] ?? 0) & 0xc0) === 0x80) end--
+  return whole.toString('utf8', 0, end)
+}
+
 /** null: the entry is no dead letter of ours. */
 export function decodeLetter(tag: string, entry: Uint8Array): DeadLetter | null {
-  const value = decodeValue(entry)
+  const value = decodeEntry(entry)
   const record = Array.isArray(value) ? value[1] : null
   if (typeof record !== 'object' || record === null || !('members' in record)) return null
   const fields = record as Record<string, unknown> // checked field by field below
@@ -94,7 +107,18 @@ export function decodeLetter(tag: string, entry: Uint8Array): DeadLetter | null 
     status: fields['status'] === null ? null : Number(fields['status']),
     text: text(fields['text']),
     firstAttemptMs: Number(fields['first_attempt']),
-    lastAttemptMs: Number(fields['last_attempt'])
+    lastAttemptMs: Number(fields['last_attempt']),
+    // Letters of earlier releases do not say.
+    attempts: Number(fields['attempts'] ?? 1)
+  }
+}
+
+/** Damage that the hash of the frame does not see is not ours to fail on. */
+function decodeEntry(entry: Uint8Array): unknown {
+  try {
+    return decodeValue(entry)
+  } catch {
+    return null
   }
 }
 

@@ -26,6 +26,7 @@ import {
   TaskSettlement,
   type WriteLetters
 } from './task-settlement.ts'
+import { FIRST_TRY } from './verdicts.ts'
 import { WakeUp } from './wake-up.ts'
 
 /** What the reader of a shard gives: a frame, or offsets that cannot be read. */
@@ -296,7 +297,8 @@ export class Lane {
     const left = offsets.filter((offset) => cursor.finishedWithin(offset, offset + 1).length === 0)
     const text = errorText(error)
     const letter = { reason: 'task_failed', step: '', status: null, text, target: '' }
-    await writeLetters(left.map((offset) => ({ ...letter, offsets: [offset] })))
+    const tries = FIRST_TRY
+    await writeLetters(left.map((offset) => ({ ...letter, tries, offsets: [offset] })))
     for (const offset of left) cursor.finish(offset, offset + 1, { kind: 'dead_lettered' })
     onProgress()
   }

@@ -20,6 +20,9 @@ const PERSIST_EVERY_MS = 1000
 /** ...or after so many finished records: that many at most are sent again after a crash. */
 const PERSIST_AFTER_RECORDS = 50_000
 
+/** Share of what a shard may hold up to which delivered segments wait for a replay that reads them. */
+const READERS_SHARE = 0.9
+
 export interface ShardLogOptions {
   /** `routes/<route>`. */
   readonly log: string
@@ -42,6 +45,12 @@ interface Holder {
   readonly isRequired: boolean
 }
 
+/** Delivered segments that are read once more; whoever made it moves it on and releases it. */
+export interface SegmentHold {
+  /** Segments that hold this offset or later ones stay. */
+  fromOffset: number
+}
+
 export class ShardLog {
   readonly log: string
   readonly shardNumber: number
@@ -58,6 +67,7 @@ export class ShardLog {
   #isDropping = false
   /** Given back before its file was deleted. */
   #advancedBytes = 0
+  readonly #readers = new Set<SegmentHold>()
 
   constructor(options: ShardLogOptions) {
     this.log = options.log
@@ -105,6 +115,21 @@ export class ShardLog {
 
   addHolder(cursor: Cursor, isRequired: boolean): void {
     this.#holders.push({ cursor, isRequired })
+  }
+
+  /**
+   * Keeps delivered segments from `fromOffset` on, so that a replay can read them. It holds nothing that has to go for
+   * new records: when room is needed, `segments.oldestOffset` passes the hold.
+   */
+  hold(fromOffset: number): SegmentHold {
+    const hold = { fromOffset }
+    this.#readers.add(hold)
+    return hold
+  }
+
+  release(hold: SegmentHold): void {
+    this.#readers.delete(hold)
+    this.progress()
   }
 
   /** Whether the volume has no room: the writer's thread takes nothing for the shard. */
@@ -281,8 +306,11 @@ export class ShardLog {
   #deletableOffset(deliveredOffset: number): number {
     const { bytesMax, segments } = this.#options
     const isShort = this.state === 'full' || this.#word(WORD.isFull) !== 0
-    if (isShort || this.heldBytes > bytesMax / 2) return deliveredOffset
-    return this.#hold.limit(segments, deliveredOffset)
+    if (isShort || this.heldBytes > bytesMax * READERS_SHARE) return deliveredOffset
+    let offset = deliveredOffset
+    for (const { fromOffset } of this.#readers) offset = Math.min(offset, fromOffset)
+    if (this.heldBytes > bytesMax / 2) return offset
+    return this.#hold.limit(segments, offset)
   }
 
   /** Files are gone; what was given back before is not given back again. */

@@ -7,7 +7,7 @@ import type { Hole } from '../storage/segments.ts'
 import type { TaskResult } from '../threads/messages.ts'
 import type { Settlement } from './body-flight.ts'
 import { eachOffsetRange, type RowIndex, type RowSet, rowList } from './row-index.ts'
-import type { RefusedRow } from './verdicts.ts'
+import { FIRST_TRY, type RefusedRow, type Tries } from './verdicts.ts'
 
 export type Fate =
   | { readonly kind: 'delivered' }
@@ -29,6 +29,7 @@ export interface LetterRequest {
   readonly status: number | null
   readonly text: string
   readonly target: string
+  readonly tries: Tries
 }
 
 /** Writes dead letters; settles when they are durable. */
@@ -66,14 +67,15 @@ export class TaskSettlement implements Settlement {
     })
   }
 
-  async refused(rows: readonly RefusedRow[]): Promise<void> {
+  async refused(rows: readonly RefusedRow[], tries: Tries): Promise<void> {
     const letters = rows.map(({ row, reason, status, text }) => ({
       offsets: this.#offsetsOf(this.#rows.offset(row)),
       reason,
       step: '',
       status,
       text,
-      target: this.#target
+      target: this.#target,
+      tries
     }))
     await this.#writeLetters(letters)
     for (const { offsets } of letters) finishEach(this.#sink, offsets, { kind: 'dead_lettered' })
@@ -119,7 +121,8 @@ export async function settleSteps(
     step,
     status: null,
     text: '',
-    target: ''
+    target: '',
+    tries: FIRST_TRY
   }))
   await writeLetters(letters)
   for (const { offsets } of letters) finishEach(sink, offsets, { kind: 'dead_lettered' })

@@ -12,6 +12,16 @@ export interface RefusedRow {
   readonly text: string
 }
 
+/** How often a record was sent before it was refused. */
+export interface Tries {
+  readonly attempts: number
+  /** Wall clock; null: just now. */
+  readonly firstAttemptMs: number | null
+}
+
+/** Refused without having been sent, or at the first try. */
+export const FIRST_TRY: Tries = { attempts: 1, firstAttemptMs: null }
+
 /** Rows by fate; each row of the body stands in exactly one list. */
 export interface Judgement {
   readonly stored: readonly number[]

@@ -198,8 +198,9 @@ export class DeadLetterLogs {
       step: request.step,
       status: request.status,
       text: request.text,
-      firstAttemptMs: nowMs,
-      lastAttemptMs: nowMs
+      firstAttemptMs: request.tries.firstAttemptMs ?? nowMs,
+      lastAttemptMs: nowMs,
+      attempts: request.tries.attempts
     }
   }
 
