@@ -60,3 +60,8 @@ export const JOIN_FLUSH_AFTER_MS = 5000
 export const JOIN_AGE_MS_MAX = 60_000
 /** Syncs of one thread in libuv's pool of 16, which look-ups of names share. */
 export const SYNCS_IN_FLIGHT_MAX = 8
+
+/** Filter of a command (`--where`), characters. */
+export const WHERE_CHARS_MAX = 4096
+/** Parentheses and negations within each other: the compiler recurses. */
+export const WHERE_NESTING_MAX = 64
