@@ -4,14 +4,22 @@
 // writer never appends to a file that recovery found.
 
 import { errorText } from '../core/errors.ts'
-import type { Durability } from './append.ts'
-import { FRAME_FLAG, SEGMENT_HEADER } from './format.ts'
-import type { FrameHash, Group } from './frame.ts'
-import { FrameSearch, type WalkedSegment } from './frame-search.ts'
+import { FRAME_FLAG } from './format.ts'
+import type { Group } from './frame.ts'
+import {
+  emptyTail,
+  judgeTail,
+  type LogContext,
+  type LogTail,
+  lastAppendTime,
+  resultOf,
+  saltOf,
+  walked,
+  walkHeaders
+} from './log-end.ts'
 import { quarantineRange } from './quarantine.ts'
-import { segmentSalt } from './segment-names.ts'
 import { PayloadReader, type ScanResult, scanSegment } from './segment-scan.ts'
-import type { Hole, HoleReason, RecoveredSegment, RecoveryResult } from './segments.ts'
+import type { RecoveryResult } from './segments.ts'
 import {
   checkSegmentFormat,
   listShard,
@@ -19,7 +27,6 @@ import {
   removeSuperseded,
   type SegmentFileInfo
 } from './shard-directory.ts'
-import type { Storage } from './storage.ts'
 import { ingestIdsOf } from './stored-entries.ts'
 
 /** Chunk ids kept of one shard. */
@@ -27,18 +34,11 @@ export const RECOVERED_IDS_MAX = 100_000
 /** Segments read for chunk ids besides the last one: one of default size at least. */
 export const ID_SCAN_BYTES_MAX = 160 * 1024 * 1024
 
-export interface RecoverOptions {
-  readonly storage: Storage
-  readonly hash: FrameHash
+export interface RecoverOptions extends LogContext {
   /** Wall clock, for the epoch. */
   readonly nowMs: number
-  readonly storeSecret: Uint8Array
-  readonly logId: Uint8Array
   /** Shard directory; made when absent. */
   readonly directory: string
-  readonly durability: Durability
-  /** Greatest high mark of the shard's cursors: no offset below is given out again. 0 without cursors. */
-  readonly cursorHighOffset: number
   /** Lowest durable low mark of the cursors that hold segments; what lies wholly below is deleted. Null: nothing is. */
   readonly holdingLowOffset: number | null
 }
@@ -56,41 +56,14 @@ export function recoverShard(options: RecoverOptions): RecoveryResult {
   for (const segment of listing.superseded) notes.push(removeSuperseded(storage, segment))
   const live = deleteFinished(options, listing.live, notes)
   const end = findEnd(options, live, notes)
-  const highest = [...listing.live, ...listing.superseded].reduce(
-    (epoch, segment) => Math.max(epoch, segment.epoch),
-    0
-  )
-  const nextOffset = Math.max(end.offset, options.cursorHighOffset)
-  if (nextOffset > end.offset) {
-    const reason = options.durability === 'sync' ? 'corrupt' : 'unsynced'
-    end.holes.push({ kind: 'hole', firstOffset: end.offset, endOffset: nextOffset, reason })
-  }
-  return {
-    segments: live.map((segment, ordinal) =>
-      recovered(options, live, segment, ordinal, end, nextOffset)
-    ),
-    start: {
-      epoch: Math.max(highest + 1, Math.floor(options.nowMs / 1000)),
-      nextOffset,
-      nextOrdinal: live.length,
-      prevValidEndByte: live.length === 0 ? 0 : end.byte,
-      lastAppendTimeMs: end.lastAppendTimeMs
-    },
-    holes: end.holes,
-    unackedRecords: end.unackedRecords,
-    bytes: live.reduce((sum, segment) => sum + segment.byteCount, 0),
-    ingestIds: end.ingestIds,
-    notes
-  }
+  const result = resultOf(options, listing, live, end, notes)
+  const epoch = Math.max(result.start.epoch, Math.floor(options.nowMs / 1000))
+  return { ...result, start: { ...result.start, epoch } }
 }
 
 function edges(live: readonly SegmentFileInfo[]): SegmentFileInfo[] {
   const first = live[0]
   return first === undefined || live.length <= 2 ? [...live] : [first, ...live.slice(-2)]
-}
-
-function saltOf(options: RecoverOptions, segment: SegmentFileInfo): bigint {
-  return segmentSalt(options.storeSecret, options.logId, segment.epoch, segment.firstOffset)
 }
 
 function checkFormat(options: RecoverOptions, segment: SegmentFileInfo): void {
@@ -124,24 +97,13 @@ function deleteFinished(
   })
 }
 
-interface LogTail {
-  byte: number
-  offset: number
-  holes: Hole[]
-  unackedRecords: number
-  lastAppendTimeMs: number
-  ingestIds: string[]
-}
-
 function findEnd(
   options: RecoverOptions,
   live: readonly SegmentFileInfo[],
   notes: string[]
 ): LogTail {
   const last = live.at(-1)
-  if (last === undefined) {
-    return { byte: 0, offset: 0, holes: [], unackedRecords: 0, lastAppendTimeMs: 0, ingestIds: [] }
-  }
+  if (last === undefined) return emptyTail()
   const { storage } = options
   const file = storage.open(last.path, 'update')
   try {
@@ -175,16 +137,6 @@ function findEnd(
   }
 }
 
-function walked(options: RecoverOptions, segment: SegmentFileInfo, file: number): WalkedSegment {
-  return {
-    file,
-    epoch: segment.epoch,
-    salt: saltOf(options, segment),
-    endByte: segment.byteCount,
-    endOffset: Number.MAX_SAFE_INTEGER
-  }
-}
-
 /** After a kill the pages of the last two segments may not be on disk. */
 function isMadeDurable(
   options: RecoverOptions,
@@ -213,59 +165,6 @@ function isMadeDurable(
   }
 }
 
-/** Where the log ends and why offsets before it are gone. */
-function judgeTail(options: RecoverOptions, last: SegmentFileInfo, scan: ScanResult): LogTail {
-  const isSync = options.durability === 'sync'
-  const tail: LogTail = {
-    byte: Math.max(scan.endByte, SEGMENT_HEADER.byteCount),
-    offset: scan.endOffset,
-    holes: [],
-    unackedRecords: isSync ? scan.tornRecords : 0,
-    lastAppendTimeMs: scan.lastAppendTimeMs,
-    ingestIds: []
-  }
-  const scanned = [...scan.holes]
-  // A group whose sync did not return, written back in part: its offsets were given to nobody.
-  for (let hole = scanned.at(-1); isSync && hole !== undefined; hole = scanned.at(-1)) {
-    if (hole.endOffset !== tail.offset || hole.firstOffset < scan.durableOffset) break
-    tail.unackedRecords += hole.endOffset - hole.firstOffset
-    tail.offset = hole.firstOffset
-    tail.byte = hole.startByte
-    scanned.pop()
-  }
-  const spans = scanned.map((hole): [number, number] => [hole.firstOffset, hole.endOffset])
-  const durableEnd = Math.max(scan.durableOffset, last.firstOffset)
-  if (durableEnd > tail.offset) {
-    spans.push([tail.offset, durableEnd])
-    tail.offset = durableEnd
-  }
-  const above = isSync ? 'unacked' : 'unsynced'
-  for (const [first, end] of spans) {
-    tail.holes.push(...splitAt(first, end, scan.durableOffset, 'corrupt', above))
-  }
-  for (const hole of tail.holes) {
-    if (hole.reason === 'unacked') tail.unackedRecords += hole.endOffset - hole.firstOffset
-  }
-  return tail
-}
-
-/** A hole as one or two, by the offset below which everything was durable. */
-export function splitAt(
-  firstOffset: number,
-  endOffset: number,
-  durableOffset: number,
-  below: HoleReason,
-  above: HoleReason
-): Hole[] {
-  const middle = Math.max(firstOffset, Math.min(endOffset, durableOffset))
-  const holes: Hole[] = []
-  if (middle > firstOffset)
-    holes.push({ kind: 'hole', firstOffset, endOffset: middle, reason: below })
-  if (endOffset > middle)
-    holes.push({ kind: 'hole', firstOffset: middle, endOffset, reason: above })
-  return holes
-}
-
 function quarantine(
   options: RecoverOptions,
   last: SegmentFileInfo,
@@ -286,42 +185,6 @@ function quarantine(
     endOffset: scan.endOffset + scan.tornRecords
   }
   notes.push(quarantineRange(options.storage, file, { ...range, ...rest }))
-}
-
-/** Only when the last segment has no frame. */
-function lastAppendTime(options: RecoverOptions, segment: SegmentFileInfo | undefined): number {
-  let timeMs = 0
-  if (segment === undefined) return timeMs
-  walkHeaders(options, segment, (found) => {
-    timeMs = Math.max(timeMs, found.header.appendTimeMs)
-    return true
-  })
-  return timeMs
-}
-
-type Found = NonNullable<ReturnType<FrameSearch['find']>>
-
-function walkHeaders(
-  options: RecoverOptions,
-  info: SegmentFileInfo,
-  visit: (found: Found, segment: WalkedSegment) => boolean
-): void {
-  const { storage } = options
-  const file = storage.open(info.path, 'read')
-  try {
-    const segment = walked(options, info, file)
-    const search = new FrameSearch(storage, options.hash)
-    let byte: number = SEGMENT_HEADER.byteCount
-    let offset = info.firstOffset
-    for (let found = search.find(segment, byte, offset); found !== null; ) {
-      if (!visit(found, segment)) return
-      byte = found.startByte + found.byteCount
-      offset = found.header.firstOffset + found.header.recordCount
-      found = search.find(segment, byte, offset)
-    }
-  } finally {
-    storage.close(file)
-  }
 }
 
 /** Ids of the segments before the last, as far back as the bounds allow, then those of the last. */
@@ -349,24 +212,4 @@ function olderIngestIds(
     bySegment.push(ids)
   }
   return bySegment.reverse().flat().slice(-RECOVERED_IDS_MAX)
-}
-
-function recovered(
-  options: RecoverOptions,
-  live: readonly SegmentFileInfo[],
-  segment: SegmentFileInfo,
-  ordinal: number,
-  end: LogTail,
-  nextOffset: number
-): RecoveredSegment {
-  const next = live[ordinal + 1]
-  return {
-    path: segment.path,
-    ordinal,
-    epoch: segment.epoch,
-    firstOffset: segment.firstOffset,
-    nextOffset: next === undefined ? nextOffset : next.firstOffset,
-    validEndByte: next === undefined ? end.byte : segment.byteCount,
-    salt: saltOf(options, segment)
-  }
 }

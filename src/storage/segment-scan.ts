@@ -14,7 +14,7 @@ import {
   isPayloadKnown
 } from './frame.ts'
 import { type FoundFrame, FrameSearch, type WalkedSegment } from './frame-search.ts'
-import { decodeSegmentFooter } from './segment-file.ts'
+import { decodeSegmentFooter, type SegmentFooter } from './segment-file.ts'
 import type { Storage } from './storage.ts'
 
 /** Bytes that did not verify, and the offsets that they held. */
@@ -125,8 +125,17 @@ function addFrame(walk: Walk, found: FoundFrame, groups: readonly Group[]): void
 
 function finish(options: ScanOptions, walk: Walk): ScanResult {
   const { storage, hash, segment } = options
+  // A footer vouches for every frame before it, also for those at the end that cannot be read.
+  const footer = readFooter(storage, hash, segment)
+  const footerOffset =
+    footer === null || footer.recordCount === 0
+      ? 0
+      : Math.min(segment.endOffset, footer.lastOffset + 1)
+  if (footer !== null && footerOffset > walk.offset) {
+    addHole(walk, footerOffset, footer.bytesBefore)
+    walk.cutAt = null
+  }
   const tail = readTail(storage, segment, walk.byte)
-  const footer = decodeSegmentFooter(tail.head, 0, hash, segment.salt)
   const torn = decodeFrameHeader(tail.head, 0, hash, segment.salt, segment.epoch)
   const isTorn = torn !== null && torn.firstOffset >= walk.offset
   let { byte, offset, holes } = walk
@@ -138,7 +147,6 @@ function finish(options: ScanOptions, walk: Walk): ScanResult {
     offset = walk.cutAt.offset
     holes = holes.slice(0, walk.cutAt.holeCount)
   }
-  const footerOffset = footer === null || footer.recordCount === 0 ? 0 : footer.lastOffset + 1
   return {
     endByte: byte,
     endOffset: offset,
@@ -151,6 +159,20 @@ function finish(options: ScanOptions, walk: Walk): ScanResult {
     tornRecords,
     hasFooter: footer !== null
   }
+}
+
+/** The footer, when it stands at the end of the file as it was written. */
+export function readFooter(
+  storage: Storage,
+  hash: FrameHash,
+  segment: WalkedSegment
+): SegmentFooter | null {
+  const bytes = Buffer.alloc(SEGMENT_FOOTER.byteCount)
+  const atByte = segment.endByte - bytes.length
+  if (atByte < SEGMENT_HEADER.byteCount) return null
+  readTolerant(storage, segment.file, bytes, atByte)
+  const footer = decodeSegmentFooter(bytes, 0, hash, segment.salt)
+  return footer?.bytesBefore === atByte ? footer : null
 }
 
 /** First bytes behind the end, and whether any behind it is not zero. */

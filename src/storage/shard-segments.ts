@@ -6,13 +6,12 @@ import { errnoOf } from '../core/errors.ts'
 import { invariant } from '../core/invariant.ts'
 import type { NewSegment, SegmentRef } from '../threads/messages.ts'
 import type { Durability } from './append.ts'
-import { readTolerant } from './damage-read.ts'
-import { SEGMENT_FOOTER, SEGMENT_HEADER } from './format.ts'
+import { SEGMENT_HEADER } from './format.ts'
 import type { FrameHash } from './frame.ts'
 import { FrameSearch, type WalkedSegment } from './frame-search.ts'
-import { splitAt } from './recovery.ts'
-import { decodeSegmentFooter } from './segment-file.ts'
+import { splitAt } from './log-end.ts'
 import { segmentSalt } from './segment-names.ts'
+import { readFooter } from './segment-scan.ts'
 import type { Hole, RecoveryResult } from './segments.ts'
 import type { Storage } from './storage.ts'
 
@@ -233,8 +232,8 @@ export class ShardSegments {
   #watermark(segment: ReadableSegment): number {
     const walked = this.open(segment)
     if (walked === null) return 0
-    const footerOffset = footerEndOffset(this.storage, this.hash, walked)
-    if (footerOffset > 0) return footerOffset
+    const footer = readFooter(this.storage, this.hash, walked)
+    if (footer !== null && footer.recordCount > 0) return footer.lastOffset + 1
     const search = new FrameSearch(this.storage, this.hash)
     let durable = 0
     let byte: number = SEGMENT_HEADER.byteCount
@@ -278,15 +277,4 @@ export class ShardSegments {
     this.#files.delete(ordinal)
     this.storage.close(open.file)
   }
-}
-
-/** Offset after the last one that a footer vouches for; 0 without a footer. */
-function footerEndOffset(storage: Storage, hash: FrameHash, segment: WalkedSegment): number {
-  const bytes = Buffer.alloc(SEGMENT_FOOTER.byteCount)
-  const atByte = segment.endByte - bytes.length
-  if (atByte < SEGMENT_HEADER.byteCount) return 0
-  readTolerant(storage, segment.file, bytes, atByte)
-  const footer = decodeSegmentFooter(bytes, 0, hash, segment.salt)
-  const isWhole = footer !== null && footer.bytesBefore === atByte && footer.recordCount > 0
-  return isWhole ? footer.lastOffset + 1 : 0
 }
