@@ -30,6 +30,17 @@ export interface Settlement {
   refused(rows: readonly RefusedRow[], tries: Tries): Promise<void>
   /** Rows whose body cannot be cut in the slot: render them again, fewer at once. */
   renderAgain(rows: RowSet): void
+  /** Rows that somebody else finished before they were sent: what was joined into them goes with them. */
+  passed(rows: RowSet): void
+  /** Offsets [first, end) that rows from `start` to `end` may lie in, with what was joined into them. */
+  offsetsWithin(start: number, end: number): readonly [number, number]
+}
+
+/** What was finished by somebody else than the flights: dropped to make room. */
+export interface PassedOffsets {
+  /** Grows with every such change, so that rows are looked through only after one. */
+  readonly passCount: number
+  has(offset: number): boolean
 }
 
 /** For metrics and the log. */
@@ -48,8 +59,9 @@ export interface FlightOptions {
   readonly random: Random
   readonly retry: RetryPolicy
   readonly flushTimeoutMs: number
-  /** Every row below was finished by somebody else: dropped to make room. */
-  readonly lowOffset: () => number
+  readonly passed: PassedOffsets
+  /** `passed.passCount` when the rows were chosen. */
+  readonly passCount: number
   /** Ends the flight at shutdown; what has no verdict stays pending. */
   readonly signal: AbortSignal
 }
@@ -73,10 +85,14 @@ export class BodyFlight {
   readonly #parts: Part[]
   /** When the first request went out, wall clock. */
   #firstAttemptMs: number | null = null
+  #passCount: number
+  /** Being sent or settled: its rows cannot be taken away. */
+  #busy: Part | null = null
 
   constructor(body: RenderedBody, options: FlightOptions) {
     this.#options = options
     this.#body = body
+    this.#passCount = options.passCount
     const { compressed } = body
     this.#parts = [
       {
@@ -98,20 +114,33 @@ export class BodyFlight {
     ]
   }
 
+  /**
+   * Offsets [first, end) whose request is on the wire, or whose answer is being settled; null while none is, as between
+   * two tries.
+   */
+  get busyOffsets(): readonly [number, number] | null {
+    const part = this.#busy
+    if (part === null) return null
+    return this.#options.settlement.offsetsWithin(part.rowStart, part.rowEnd)
+  }
+
   /** Settles when every row has a verdict, was given back for rendering, or the signal aborted. */
   async run(): Promise<void> {
-    while (this.#parts.length > 0 && !this.#options.signal.aborted) {
+    const { settlement, signal } = this.#options
+    while (this.#parts.length > 0 && !signal.aborted) {
       const part = this.#parts[0]
       invariant(part !== undefined, 'a flight without parts goes on')
-      if (part.attempt > 1 && this.#isObsolete(part)) {
-        this.#parts.shift()
+      if (this.#passCount !== this.#options.passed.passCount) {
+        await this.#takeOutPassed()
         continue
       }
+      this.#busy = part
       const outcome = await this.#flush(part)
-      if (this.#options.signal.aborted && outcome === null) return
+      if (signal.aborted && outcome === null) return
       if (outcome !== null && isAllStored(outcome)) {
-        this.#options.settlement.stored({ start: part.rowStart, end: part.rowEnd }, false)
+        settlement.stored({ start: part.rowStart, end: part.rowEnd }, false)
         this.#parts.shift()
+        this.#busy = null
         continue
       }
       await this.#afterTrouble(part, outcome)
@@ -164,6 +193,7 @@ export class BodyFlight {
     const rowCount = part.rowEnd - part.rowStart
     const judgement = outcome === null ? retryAll('aborted', 0) : judge(outcome, rowCount)
     await this.#settle(part, judgement)
+    this.#busy = null
     if (judgement.isSplit) return await this.#split(part)
     const left = judgement.retry
     if (left !== null && left.length === 0) {
@@ -213,7 +243,7 @@ export class BodyFlight {
   async #keepOnly(part: Part, left: readonly number[]): Promise<boolean> {
     const { rows, slot, settlement } = this.#options
     if (!this.#isTiled(part)) {
-      this.#parts.shift()
+      this.#parts.splice(this.#parts.indexOf(part), 1)
       settlement.renderAgain(shift(left, part.rowStart))
       return false
     }
@@ -232,13 +262,22 @@ export class BodyFlight {
     return true
   }
 
-  /** Nobody waits for any row of the part any more. */
-  #isObsolete(part: Part): boolean {
-    const low = this.#options.lowOffset()
-    for (let row = part.rowStart; row < part.rowEnd; row++) {
-      if (this.#options.rows.offset(row) >= low) return false
+  /** Rows that nobody waits for any more are counted already: sent now, they would arrive and be counted as dropped. */
+  async #takeOutPassed(): Promise<void> {
+    const { passed, rows, settlement } = this.#options
+    this.#passCount = passed.passCount
+    for (const part of [...this.#parts]) {
+      const left: number[] = []
+      const gone: number[] = []
+      for (let row = part.rowStart; row < part.rowEnd; row++) {
+        if (passed.has(rows.offset(row))) gone.push(row)
+        else left.push(row - part.rowStart)
+      }
+      if (gone.length === 0) continue
+      settlement.passed(gone)
+      if (left.length === 0) this.#parts.splice(this.#parts.indexOf(part), 1)
+      else await this.#keepOnly(part, left)
     }
-    return true
   }
 
   /** Rows stand back to back from the first byte to the last: any stretch of them is a body by itself. */

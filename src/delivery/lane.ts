@@ -15,9 +15,10 @@ import type { Output, OutputSizes, RenderedBody } from '../plugin/output.ts'
 import type { Hole } from '../storage/segments.ts'
 import type { FrameRef, SegmentRef, TaskRequest, TaskResult } from '../threads/messages.ts'
 import { type AgainJob, AgainJobs, gaps } from './again-jobs.ts'
-import { BodyFlight, type FlightOptions } from './body-flight.ts'
+import { BodyFlight, type FlightOptions, type PassedOffsets } from './body-flight.ts'
 import { CulpritSearch, isLate } from './culprit-search.ts'
 import { type FrameCut, FrameWindow } from './frame-window.ts'
+import { InFlight } from './in-flight.ts'
 import { RowIndex } from './row-index.ts'
 import type { Slot, Slots } from './slots.ts'
 import {
@@ -43,7 +44,7 @@ export interface LaneSource {
   judge(firstOffset: number, endOffset: number): readonly Hole[]
 }
 
-export interface LaneCursor extends FinishSink {
+export interface LaneCursor extends FinishSink, PassedOffsets {
   /** Everything below is finished. */
   readonly lowOffset: number
   /** Finished ranges above `lowOffset`. */
@@ -71,6 +72,17 @@ export interface LaneOptions {
   readonly onProgress: () => void
   readonly onTask: (result: TaskResult) => void
   readonly onTrouble: (error: unknown) => void
+}
+
+/** A body of a task, about to be sent. */
+interface Departure {
+  readonly slot: Slot
+  readonly task: TaskRequest
+  readonly result: TaskResult
+  readonly body: RenderedBody
+  readonly rows: RowIndex
+  /** `passCount` of the cursor when the task was made. */
+  readonly passCount: number
 }
 
 /** First guess of rendered bytes per stored byte; high, so that first bodies fit. */
@@ -101,6 +113,7 @@ export class Lane {
   #waitingSinceMs: number | null = null
   /** Append time of the oldest frame of each task whose bodies are in flight. */
   readonly #flying = new Set<{ readonly oldestMs: number }>()
+  readonly #inFlight = new InFlight()
   /** Members of open groups: taken, and finished only when their group closes. */
   #open: readonly number[] = []
   readonly #again = new AgainJobs()
@@ -124,6 +137,11 @@ export class Lane {
 
   get openCount(): number {
     return this.#open.length
+  }
+
+  /** Parts of [first, end) that cannot be dropped now: on the wire, or being settled. */
+  inFlightWithin(first: number, end: number): readonly (readonly [number, number])[] {
+    return this.#inFlight.within(first, end)
   }
 
   /** Append time of the oldest frame that is taken and not finished, or null. */
@@ -162,13 +180,14 @@ export class Lane {
     let isGiven = false
     try {
       const cut = this.#window.cut(this.#inputBytesMax())
+      const { passCount } = this.#options.cursor
       const isAtEnd = isDrained && cut.byteCount === this.#window.byteCount
       const task = this.#task(slot, cut, isAtEnd, watermarkMs)
       const result = await this.#run(task, cut)
       if (result === null) return
       this.#learn(cut, task.fromOffset, result)
       isGiven = true
-      await this.#deliver(slot, task, result)
+      await this.#deliver(slot, task, result, passCount)
     } finally {
       if (!isGiven) this.#options.slots.give(slot)
     }
@@ -298,7 +317,9 @@ export class Lane {
     const text = errorText(error)
     const letter = { reason: 'task_failed', step: '', status: null, text, target: '' }
     const tries = FIRST_TRY
-    await writeLetters(left.map((offset) => ({ ...letter, tries, offsets: [offset] })))
+    await this.#inFlight.whileSettling(left, () =>
+      writeLetters(left.map((offset) => ({ ...letter, tries, offsets: [offset] })))
+    )
     for (const offset of left) cursor.finish(offset, offset + 1, { kind: 'dead_lettered' })
     onProgress()
   }
@@ -349,7 +370,12 @@ export class Lane {
   }
 
   /** Settles what the steps decided, and lets the bodies fly. The slot is given back when all are settled. */
-  async #deliver(slot: Slot, task: TaskRequest, result: TaskResult): Promise<void> {
+  async #deliver(
+    slot: Slot,
+    task: TaskRequest,
+    result: TaskResult,
+    passCount: number
+  ): Promise<void> {
     const { cursor, slots, source, writeLetters } = this.#options
     const flight = { oldestMs: task.frames[0]?.appendTimeMs ?? this.#options.clock.nowMs() }
     this.#flying.add(flight)
@@ -359,7 +385,9 @@ export class Lane {
       result.rowCount,
       task.fromOffset
     )
-    const flights = result.bodies.map((body) => this.#fly(slot, task, result, body, rows))
+    const flights = result.bodies.map((body) =>
+      this.#fly({ slot, task, result, body, rows, passCount })
+    )
     const done = Promise.all(flights).finally(() => {
       this.#flying.delete(flight)
       slots.give(slot)
@@ -368,18 +396,18 @@ export class Lane {
     })
     // Flights report their own trouble; nothing is left to reject but a bug, which onTrouble shows.
     done.catch((error) => this.#options.onTrouble(error))
-    await settleSteps(result, cursor, writeLetters, (first, end) => source.judge(first, end))
+    const letters = result.deadLetters.flatMap(({ members, offset }) => [
+      offset,
+      ...(members ?? [])
+    ])
+    await this.#inFlight.whileSettling(letters, () =>
+      settleSteps(result, cursor, writeLetters, (first, end) => source.judge(first, end))
+    )
     if (result.bodies.length === 0) this.#options.onProgress()
   }
 
-  #fly(
-    slot: Slot,
-    task: TaskRequest,
-    result: TaskResult,
-    body: RenderedBody,
-    rows: RowIndex
-  ): Promise<void> {
-    const { clock, cursor, flight, onProgress, output, signal, sizes, writeLetters } = this.#options
+  #fly({ slot, task, result, body, rows, passCount }: Departure): Promise<void> {
+    const { clock, cursor, onProgress, output, signal, sizes, writeLetters } = this.#options
     const settlement = new TaskSettlement({
       rows,
       sink: cursor,
@@ -392,7 +420,7 @@ export class Lane {
       }
     })
     const options: FlightOptions = {
-      ...flight,
+      ...this.#options.flight,
       output,
       slot: slot.bytes,
       rows,
@@ -400,9 +428,10 @@ export class Lane {
       clock,
       signal,
       flushTimeoutMs: sizes.flushTimeoutMs,
-      lowOffset: () => cursor.lowOffset
+      passed: cursor,
+      passCount
     }
-    const fly = () => new BodyFlight(body, options).run().then(onProgress)
+    const fly = () => this.#inFlight.run(new BodyFlight(body, options)).then(onProgress)
     return sizes.isOrderedPerTarget ? this.#inTurn(body.target, fly) : fly()
   }
 
@@ -420,11 +449,16 @@ export class Lane {
 
   /** A task over the same frames with everything passed over but the offsets that are left; half of them at once. */
   async #renderAgain(): Promise<void> {
-    const job = this.#again.takeHalf()
-    const first = job?.offsets[0]
-    if (job === null || first === undefined) return
+    const half = this.#again.takeHalf()
+    if (half === null) return
     const slot = await this.#slot()
     if (slot === null) return
+    const { cursor } = this.#options
+    const { passCount } = cursor
+    // What was dropped meanwhile is counted.
+    const job = { ...half, offsets: half.offsets.filter((offset) => !cursor.has(offset)) }
+    const first = job.offsets[0]
+    if (first === undefined) return this.#options.slots.give(slot)
     const endOffset = (job.offsets.at(-1) ?? first) + 1
     // The end of time closes what the task joins: no later one takes its open groups.
     const endMs = Number.MAX_SAFE_INTEGER
@@ -432,7 +466,7 @@ export class Lane {
     const task = { ...request, carry: null, finished: gaps(job.offsets, job.frames) }
     try {
       const result = await this.#options.pool.run(task, TASK_MS_MAX)
-      await this.#deliver(slot, task, result)
+      await this.#deliver(slot, task, result, passCount)
     } catch (error) {
       this.#options.slots.give(slot)
       await this.#afterFailedAgain(job, error)

@@ -347,6 +347,13 @@ export function laneCursor(cursor: Cursor): LaneCursor {
     get rangeCount() {
       return cursor.ranges.length
     },
+    get passCount() {
+      return cursor.passCount
+    },
+    get passReason() {
+      return cursor.passReason
+    },
+    has: (offset) => cursor.has(offset),
     finish(first, end, fate) {
       cursor.finish(first, end, outcomeOf(fate))
     },

@@ -19,6 +19,8 @@ export type Fate =
 /** The part of a cursor that settlement writes. */
 export interface FinishSink {
   finish(firstOffset: number, endOffset: number, fate: Fate): void
+  /** Why somebody else finished offsets last: the reason of a drop. */
+  readonly passReason: string
 }
 
 /** Why a record goes to the dead letters, before its bytes are read. */
@@ -85,6 +87,29 @@ export class TaskSettlement implements Settlement {
     const offsets: number[] = []
     for (const row of rowList(rows)) offsets.push(...this.#offsetsOf(this.#rows.offset(row)))
     this.#onRenderAgain(offsets)
+  }
+
+  /** A joined record whose first part was dropped is dropped as a whole. */
+  passed(rows: RowSet): void {
+    if (this.#membersOf.size === 0) return
+    const fate: Fate = { kind: 'dropped', reason: this.#sink.passReason }
+    eachOffsetRange(this.#rows, rows, (first, end) => this.#finishMembers(first, end, fate))
+  }
+
+  offsetsWithin(start: number, end: number): readonly [number, number] {
+    const last = end - 1
+    // Rows of a body stand in the order of the records, unless some were joined.
+    if (this.#membersOf.size === 0) {
+      return [this.#rows.offset(start), this.#rows.offset(last) + 1]
+    }
+    let first = Number.MAX_SAFE_INTEGER
+    let highest = 0
+    for (let row = start; row < end; row++) {
+      const owner = this.#rows.offset(row)
+      first = Math.min(first, owner)
+      highest = Math.max(highest, owner, this.#membersOf.get(owner)?.at(-1) ?? 0)
+    }
+    return [first, highest + 1]
   }
 
   #offsetsOf(owner: number): number[] {

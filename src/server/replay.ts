@@ -126,6 +126,8 @@ function replaySource(segments: readonly ReplaySegment[], logId: Uint8Array): La
 class ReplayAccount implements LaneCursor {
   readonly lowOffset = 0
   readonly rangeCount = 0
+  readonly passCount = 0
+  readonly passReason = ''
   readonly #waiting = new Map<number, { letter: StoredLetter; left: Set<number> }>()
   readonly #onStored: (letter: StoredLetter) => void
   storedCount = 0
@@ -154,6 +156,10 @@ class ReplayAccount implements LaneCursor {
       this.storedCount++
       this.#onStored(waiting.letter)
     }
+  }
+
+  has(): boolean {
+    return false
   }
 
   finishedWithin(): readonly (readonly [number, number])[] {

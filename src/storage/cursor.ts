@@ -79,6 +79,8 @@ export class Cursor {
   #durableLow: number
   #isChanged = false
   #finishedSincePersist = 0
+  #passCount = 0
+  #passReason = ''
   #persisting: Promise<void> | null = null
 
   private constructor(options: CursorOptions, file: number, content: CursorContent, slot: number) {
@@ -198,6 +200,26 @@ export class Cursor {
     this.#isChanged = true
     this.#finishedSincePersist += records
     return records
+  }
+
+  /** How often `pass` finished something. */
+  get passCount(): number {
+    return this.#passCount
+  }
+
+  /** Reason of the last `pass`. */
+  get passReason(): string {
+    return this.#passReason
+  }
+
+  /** As `finish`, by somebody else than the delivery of the records: to make room, or because of their age. */
+  pass(first: number, end: number, reason: string, byteCount: number): number {
+    const count = this.finish(first, end, `dropped:${reason}`, byteCount)
+    if (count > 0) {
+      this.#passCount++
+      this.#passReason = reason
+    }
+    return count
   }
 
   /** The identity up to `endOffset`, the end of the log as readers see it. */

@@ -33,7 +33,8 @@ function fixture(texts: string[], answer: (batch: Batch, call: number) => unknow
     }
   }
   const abort = new AbortController()
-  const low = { offset: 0 }
+  const passed = { passCount: 0, offsets: new Set<number>() }
+  const gone: number[] = []
   const rows = new RowIndex(slot, indexByte, texts.length, 1000)
   const body: RenderedBody = {
     target: 'index',
@@ -53,7 +54,13 @@ function fixture(texts: string[], answer: (batch: Batch, call: number) => unknow
     random: () => 0.5,
     retry: DEFAULT_RETRY,
     flushTimeoutMs: 30_000,
-    lowOffset: () => low.offset,
+    passed: {
+      get passCount() {
+        return passed.passCount
+      },
+      has: (offset) => passed.offsets.has(offset)
+    },
+    passCount: 0,
     signal: abort.signal,
     observer: {
       flushed: () => {},
@@ -67,10 +74,28 @@ function fixture(texts: string[], answer: (batch: Batch, call: number) => unknow
       refused: async (list) => {
         for (const { row, reason } of list) settledRows[rows.offset(row)] = reason
       },
-      renderAgain: (list) => renderedAgain.push(...rowList(list))
+      renderAgain: (list) => renderedAgain.push(...rowList(list)),
+      passed: (list) => gone.push(...rowList(list)),
+      offsetsWithin: (start, end) => [1000 + start, 1000 + end]
     }
   }
-  return { low, clock, slot, sent, settledRows, renderedAgain, retries, abort, body, options }
+  const drop = (...offsets: number[]) => {
+    passed.passCount++
+    for (const offset of offsets) passed.offsets.add(offset)
+  }
+  return {
+    drop,
+    gone,
+    clock,
+    slot,
+    sent,
+    settledRows,
+    renderedAgain,
+    retries,
+    abort,
+    body,
+    options
+  }
 }
 
 t.test('a body that is stored whole is sent once and settles every row', async (t) => {
@@ -184,12 +209,69 @@ t.test('rows that were dropped to make room are not sent again', async (t) => {
   }))
   const done = new BodyFlight(f.body, f.options).run()
   await settled()
-  f.low.offset = 1002
+  f.drop(1000, 1001)
   f.clock.advance(60_000)
   await done
   t.equal(f.sent.length, 1)
   t.same(f.settledRows, {})
 })
+
+t.test('of a body that is dropped in part the rest is sent, compressed or not', async (t) => {
+  for (const isCompressed of [false, true]) {
+    const f = fixture(['a\n', 'b\n', 'c\n'], (_, call) =>
+      call > 1 ? STORED : { kind: 'all', verdict: { kind: 'retry', reason: 'down' } }
+    )
+    const packed = gzipSync('a\nb\nc\n')
+    packed.copy(f.slot, 1024)
+    const compressed = isCompressed ? { startByte: 1024, byteCount: packed.length } : null
+    const done = new BodyFlight({ ...f.body, compressed }, f.options).run()
+    while (f.retries.length === 0) await settled()
+    f.drop(1000, 1001)
+    f.clock.advance(60_000)
+    await done
+    t.same(f.sent, ['a\nb\nc\n', 'c\n'])
+    t.same(f.settledRows, { 1002: 'stored' })
+    t.same(f.gone, [0, 1], 'what is joined into them is told')
+  }
+})
+
+t.test('rows that were dropped while they were rendered are not sent at all', async (t) => {
+  const f = fixture(['a\n', 'b\n'], () => STORED)
+  f.drop(1000)
+  await new BodyFlight(f.body, f.options).run()
+  t.same(f.sent, ['b\n'])
+  t.same(f.settledRows, { 1001: 'stored' })
+})
+
+t.test('the rest of a wrapped body is rendered again when a part of it was dropped', async (t) => {
+  const f = fixture(['a\n', 'b\n'], () => STORED, '#')
+  f.drop(1000)
+  await new BodyFlight(f.body, f.options).run()
+  t.same(f.sent, [])
+  t.same(f.renderedAgain, [1])
+})
+
+t.test(
+  'a body is busy while its request is out or settled, and not between two tries',
+  async (t) => {
+    const answers: ((outcome: FlushOutcome) => void)[] = []
+    const f = fixture(['a\n', 'b\n'], () => new Promise((resolve) => answers.push(resolve)))
+    const flight = new BodyFlight(f.body, f.options)
+    t.equal(flight.busyOffsets, null)
+    const done = flight.run()
+    await settled()
+    t.same(flight.busyOffsets, [1000, 1002])
+    answers[0]?.({ kind: 'rows', verdicts: [{ kind: 'stored' }, { kind: 'retry', reason: '429' }] })
+    await settled()
+    t.equal(flight.busyOffsets, null, 'it waits for its next try')
+    f.clock.advance(60_000)
+    await settled()
+    t.same(flight.busyOffsets, [1000, 1001], 'the row that is left')
+    answers[1]?.(STORED)
+    await done
+    t.equal(flight.busyOffsets, null)
+  }
+)
 
 t.test('shutdown ends a wait and leaves the rows without a verdict', async (t) => {
   const f = fixture(['a\n'], () => ({ kind: 'all', verdict: { kind: 'retry', reason: 'down' } }))

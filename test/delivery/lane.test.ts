@@ -74,6 +74,9 @@ function lane(setup: Setup) {
         return low
       },
       rangeCount: 0,
+      passCount: 0,
+      passReason: '',
+      has: (offset) => fates.has(offset),
       finish(first, end, fate: Fate) {
         for (let offset = first; offset < end; offset++) {
           if (fates.has(offset)) throw new Error(`offset ${offset} is finished twice`)
