@@ -9,6 +9,7 @@ import type { ScanKernel } from '../kernel/scan-kernel.ts'
 import type { InputCounters } from '../plugin/input.ts'
 import type { WriterObserver } from '../storage/append.ts'
 import { segmentBytesFor } from '../storage/format.ts'
+import { trimKeptMemory } from '../storage/kept-frames.ts'
 import { ShardWriter } from '../storage/shard-writer.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { FromIngest, IngestThreadData, ShardSpec } from '../threads/messages.ts'
@@ -39,10 +40,12 @@ const SLAB_BYTES = 1024 * 1024
 
 export class ShardSet {
   readonly #targets = new Map<string, RouteTarget>()
+  readonly #clock: Clock
   readonly #doorbell: Doorbell
 
   constructor(options: ShardSetOptions) {
     const { shards } = options.data
+    this.#clock = options.clock
     invariant(shards.length <= SHARDS_PER_THREAD_MAX, `${shards.length} shards on one thread`)
     this.#doorbell = options.doorbell
     for (const spec of shards) this.#targets.set(spec.log, createTarget(options, spec))
@@ -58,6 +61,7 @@ export class ShardSet {
   /** Once a second: readers learn that nothing older will come, old segments end. */
   tick(): void {
     for (const { control, writer } of this.#targets.values()) control.setWatermark(writer.tick())
+    trimKeptMemory(this.#clock.monotonicMs())
     this.#doorbell.ring()
   }
 

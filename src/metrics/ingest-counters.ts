@@ -58,8 +58,6 @@ export const INGEST_COUNTERS = [
     'cut_short',
     'nested_batch',
     'undecodable',
-    'sync',
-    'write',
     'closed'
   ]),
   counter('acks', 'input_acks_total', 'Acknowledgements written.'),

@@ -35,11 +35,11 @@ export interface AppendGroup {
 /** Never called from within `append`; called in the order of the appends. */
 export interface Waiter {
   onDurable(): void
-  /** The group is not stored and will not be: `sync` (a sync failed), `write` (a write failed), `closed`. */
+  /** The group is not stored and will not be: the writer was closed while the disk refused it. */
   onRejected(reason: RejectReason): void
 }
 
-export type RejectReason = 'sync' | 'write' | 'closed'
+export type RejectReason = 'closed'
 
 /** A position that readers may go up to. */
 export interface VisibleEnd {

@@ -1,6 +1,7 @@
 // Step 4. Runs on: ingest, main (dead letters).
 // Turns groups into frames in the active segment of one shard; synchronous, knows nothing of syncs and waiters. A failed
 // or short write is taken back to the end of the last whole message, so the file never holds half of anything that counts.
+// Under `sync` it keeps a copy of what is not durable; after the log was cut those frames are written again, first of all.
 
 import { errnoOf } from '../core/errors.ts'
 import { invariant } from '../core/invariant.ts'
@@ -16,6 +17,7 @@ import {
 } from './format.ts'
 import { encodeFrameHeader, type FrameHeader, groupPrefixBytes } from './frame.ts'
 import { addFacts, type FrameFacts, FrameSlab, groupFlags, newFacts } from './frame-slab.ts'
+import { KeptFrames } from './kept-frames.ts'
 import { type OpenSegment, settleStaged } from './segment-file.ts'
 import { ShardFiles } from './shard-files.ts'
 
@@ -29,6 +31,8 @@ export interface LogEnd {
   readonly timeMs: number
   /** Frame bytes up to here since the writer was made. */
   readonly bytes: number
+  /** Frames up to here since the writer was made; one that is written again keeps its number. */
+  readonly frames: number
 }
 
 /** Why something was not written. */
@@ -48,20 +52,27 @@ export class FrameWriter {
   durableOffset: number
   /** Every append time from now on is at least this. */
   appendTimeMsMin: number
+  /** Written and not durable; stays empty where readers see more than that. */
+  readonly #kept = new KeptFrames()
+  readonly #isKeeping: boolean
   /** Offset after what is written to files. */
   #writtenOffset: number
+  /** Number of the next frame. Below the end of what is kept while frames have to be written again. */
+  #writtenFrames = 0
   #whole: LogEnd
   #isInCutMessage = false
 
   constructor(options: ShardWriterOptions) {
     const { nextOffset, lastAppendTimeMs } = options.shard.start
     this.#options = options
+    this.#isKeeping = options.durability === 'sync'
     this.slab = new FrameSlab(options.slab)
     this.files = new ShardFiles(options)
     this.durableOffset = nextOffset
     this.appendTimeMsMin = lastAppendTimeMs
     this.#writtenOffset = nextOffset
-    this.#whole = { segment: null, byte: 0, offset: nextOffset, timeMs: lastAppendTimeMs, bytes: 0 }
+    const timeMs = lastAppendTimeMs
+    this.#whole = { segment: null, byte: 0, offset: nextOffset, timeMs, bytes: 0, frames: 0 }
   }
 
   /** End of the last whole message in files; the written end is beyond it only within a cut one. */
@@ -77,8 +88,30 @@ export class FrameWriter {
     return this.#isInCutMessage
   }
 
-  /** Writes the gathered frame. After a failure it stays in the slab. */
+  /** Frames that were taken, are in no file that counts and wait to be written again: bytes of their payloads. */
+  get unwrittenBytes(): number {
+    return this.#isRewriting ? this.#kept.byteCount : 0
+  }
+
+  /** Records of those frames. */
+  get unwrittenRecords(): number {
+    let recordCount = 0
+    for (let number = this.#writtenFrames; number < this.#kept.end; number++) {
+      recordCount += this.#kept.at(number)?.facts.recordCount ?? 0
+    }
+    return recordCount
+  }
+
+  get #isRewriting(): boolean {
+    return this.#writtenFrames < this.#kept.end
+  }
+
+  /** Writes what waits to be written again, then the gathered frame. After a failure both stay. */
   flush(): WriteFailure | null {
+    return this.#rewrite() ?? this.#flushSlab()
+  }
+
+  #flushSlab(): WriteFailure | null {
     if (this.slab.isEmpty) return null
     const { bytes, facts, payloadBytes } = this.slab
     const failure = this.ensureSegment(frameBytesOf(payloadBytes))
@@ -90,12 +123,31 @@ export class FrameWriter {
     const parts = [bytes.subarray(0, frameEnd)]
     const writeFailure = this.#writeFrame(facts, payloadBytes, [payload], parts)
     if (writeFailure !== null) return writeFailure
+    if (this.#isKeeping) this.#kept.add([payload], facts, false)
     this.slab.clear()
     this.#settleWhole()
     return null
   }
 
-  /** Writes one group as a frame of its own, its entries from where they lie. The slab is empty. */
+  #rewrite(): WriteFailure | null {
+    while (this.#isRewriting) {
+      const frame = this.#kept.at(this.#writtenFrames)
+      invariant(frame !== undefined, 'a frame to be written again is kept')
+      const { continues, facts, payload, payloadBytes } = frame
+      const failure = this.ensureSegment(frameBytesOf(payloadBytes))
+      if (failure !== null) return failure
+      const header = this.slab.bytes.subarray(0, FRAME_HEADER.byteCount)
+      const padding = PADDING.subarray(0, alignUp(payloadBytes) - payloadBytes)
+      const parts = [header, ...payload, padding]
+      const writeFailure = this.#writeFrame(facts, payloadBytes, payload, parts)
+      if (writeFailure !== null) return writeFailure
+      this.#isInCutMessage = continues
+      if (!continues) this.#settleWhole()
+    }
+    return null
+  }
+
+  /** Writes one group as a frame of its own, its entries from where they lie. Nothing waits in the slab or to be rewritten. */
   writeGroup(group: AppendGroup): WriteFailure | null {
     const payloadBytes = groupPrefixBytes(group) + group.entries.length
     const failure = this.ensureSegment(frameBytesOf(payloadBytes))
@@ -111,6 +163,7 @@ export class FrameWriter {
     const writeFailure = this.#writeFrame(facts, payloadBytes, hashed, parts)
     if (writeFailure !== null) return writeFailure
     this.#isInCutMessage = group.continues === true
+    if (this.#isKeeping) this.#kept.add(hashed, facts, this.#isInCutMessage)
     if (!this.#isInCutMessage) this.#settleWhole()
     return null
   }
@@ -137,16 +190,25 @@ export class FrameWriter {
     this.opened.push(await this.files.openDurably(this.#writtenOffset))
   }
 
-  /** After the files were cut: goes on behind `end`. */
+  /** Everything up to `end` is durable. */
+  settleDurable(end: LogEnd): void {
+    this.durableOffset = end.offset
+    this.#kept.releaseTo(end.frames)
+  }
+
+  /** After the files were cut: goes on behind `end`. Whole messages behind it that are kept are written again. */
   resume(end: LogEnd): void {
+    // Parts of a message whose rest never came.
+    if (!this.#isRewriting) this.#kept.cutTo(this.#whole.frames)
     this.#whole = end
     this.#writtenOffset = end.offset
+    this.#writtenFrames = end.frames
     this.durableOffset = end.offset
     this.#isInCutMessage = false
   }
 
   #writeFrame(
-    facts: FrameFacts,
+    facts: Readonly<FrameFacts>,
     payloadBytes: number,
     hashed: readonly Uint8Array[],
     parts: readonly Uint8Array[]
@@ -166,6 +228,7 @@ export class FrameWriter {
     }
     this.appendTimeMsMin = header.appendTimeMs
     this.#writtenOffset += facts.recordCount
+    this.#writtenFrames++
     segment.endByte += frameBytes
     const appendSeconds = Math.floor(header.appendTimeMs / 1000)
     segment.staged.push({
@@ -178,7 +241,7 @@ export class FrameWriter {
   }
 
   #headerOf(
-    facts: FrameFacts,
+    facts: Readonly<FrameFacts>,
     payloadBytes: number,
     payloadHash: bigint,
     epoch: number
@@ -217,7 +280,8 @@ export class FrameWriter {
       byte: segment.endByte,
       offset: this.#writtenOffset,
       timeMs: this.appendTimeMsMin,
-      bytes: this.#whole.bytes + byteCount
+      bytes: this.#whole.bytes + byteCount,
+      frames: this.#writtenFrames
     }
   }
 
@@ -225,7 +289,9 @@ export class FrameWriter {
     const isSame = this.#whole.segment === segment
     segment.endByte = isSame ? this.#whole.byte : SEGMENT_HEADER.byteCount
     segment.staged.length = 0
+    if (!this.#isRewriting) this.#kept.cutTo(this.#whole.frames)
     this.#writtenOffset = this.#whole.offset
+    this.#writtenFrames = this.#whole.frames
     this.#isInCutMessage = false
     try {
       this.#options.storage.truncate(segment.file, segment.endByte)

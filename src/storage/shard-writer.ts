@@ -5,7 +5,7 @@
 // Invariants
 // - Under `sync` nothing is visible or acked before a datasync of its file and a sync of its directory entry returned.
 // - A file whose sync failed is never synced again and believed: it is cut at its last durable byte (`prev_valid_end` of
-//   the next segment), what was not durable is given up unacked, and a new epoch begins.
+//   the next segment) and a new epoch begins. Under `sync` what was not durable was kept and is written again there.
 // - At most one segment before the active one has bytes that are not durable; a footer says that none are.
 // - (epoch, offset) never names two records; append times never decrease.
 
@@ -14,13 +14,7 @@ import { errnoOf } from '../core/errors.ts'
 import { invariant } from '../core/invariant.ts'
 import { FRAME_PAYLOAD_BYTES_MAX } from '../core/limits.ts'
 import type { ShardState } from '../threads/shared.ts'
-import type {
-  AppendGroup,
-  RejectReason,
-  ShardAppender,
-  ShardWriterOptions,
-  Waiter
-} from './append.ts'
+import type { AppendGroup, ShardAppender, ShardWriterOptions, Waiter } from './append.ts'
 import { FRAME_HEADER, SEGMENT_HEADER } from './format.ts'
 import { groupPrefixBytes } from './frame.ts'
 import { FrameWriter, isNoRoom, type LogEnd, type WriteFailure } from './frame-writer.ts'
@@ -66,6 +60,8 @@ export class ShardWriter implements ShardAppender {
   #round: Round | null = null
   /** A write failed: acted upon when the running sync has ended. */
   #deferredFailure: WriteFailure | null = null
+  /** A sync succeeded since the log was last cut: the disk deserves another segment at once. */
+  #isDiskTrusted = true
   #isProbing = false
   #isEpochDurable = false
   #cancelLazy: CancelTimer | null = null
@@ -87,14 +83,22 @@ export class ShardWriter implements ShardAppender {
   }
 
   get nextOffset(): number {
-    return this.#frames.writtenOffset + this.#frames.slab.facts.recordCount
+    const { slab, unwrittenRecords, writtenOffset } = this.#frames
+    return writtenOffset + unwrittenRecords + slab.facts.recordCount
   }
 
   get unsyncedBytes(): number {
     const { durability } = this.#options
     const isSynced = durability === 'sync' || durability === 'interval'
     const { slab, whole } = this.#frames
+    // What waits for a failed disk is not counted: it grows no more, and other shards of the thread go on.
     return slab.payloadBytes + (isSynced ? whole.bytes - this.#durable.bytes : 0)
+  }
+
+  /** Age of the running sync, milliseconds; 0 without one. */
+  get syncAgeMs(): number {
+    if (this.#round === null) return 0
+    return this.#options.clock.monotonicMs() - this.#round.startedMs
   }
 
   append(group: AppendGroup, waiter: Waiter | null): boolean {
@@ -286,19 +290,20 @@ export class ShardWriter implements ShardAppender {
       segment.isNameDurable = true
     }
     this.#isEpochDurable = true
+    this.#isDiskTrusted = true
     this.#durable = round.end
-    this.#frames.durableOffset = round.end.offset
+    this.#frames.settleDurable(round.end)
     for (const segment of round.sealed) this.#files.finish(segment)
     this.#publish(this.#options.durability === 'sync' ? round.end : this.#frames.whole)
     for (const waiter of round.waiters) waiter.onDurable()
     const failure = this.#deferredFailure
-    if (failure !== null) this.#giveUp(failure.error, 'write', [])
+    if (failure !== null) this.#cut(failure.error, [])
     else this.#goOn()
   }
 
   #roundFailed(round: Round, error: unknown): void {
     this.#endRound(round, error)
-    this.#giveUp(error, 'sync', round.waiters)
+    this.#cut(error, round.waiters)
   }
 
   #endRound(round: Round, error: unknown): void {
@@ -353,25 +358,22 @@ export class ShardWriter implements ShardAppender {
     this.#deferredFailure = failure
     // Not from within `append`: waiters are told about it. A running sync ends first and acts on it then.
     queueMicrotask(() => {
-      if (this.#round === null && this.#deferredFailure === failure) {
-        this.#giveUp(failure.error, 'write', [])
-      }
+      if (this.#round === null && this.#deferredFailure === failure) this.#cut(failure.error, [])
     })
   }
 
   /**
-   * Cuts the log at its last durable byte. Under `sync` what lies behind was neither acked nor seen: it is given up, and
-   * its offsets are used again in the next epoch. Under the others it was both: its offsets are passed over, and readers
-   * count what they cannot read. What is still in the slab goes to the next segment.
+   * Cuts the log at its last durable byte. Under `sync` what lies behind was neither acked nor seen: it is written again
+   * to the next segment, under the offsets that it had and a new epoch. Under the others it was both: its offsets are
+   * passed over, and readers count what they cannot read. What is still in the slab goes to the next segment.
    */
-  #giveUp(error: unknown, reason: RejectReason, roundWaiters: readonly Waiter[]): void {
+  #cut(error: unknown, roundWaiters: readonly Waiter[]): void {
     const { durability, observer } = this.#options
     const isSync = durability === 'sync'
     const { whole } = this.#frames
     const durable = this.#durable
-    const rejected = isSync ? [...roundWaiters, ...this.#takeWrittenWaiters()] : []
     if (!isSync && this.#isEpochDurable) this.#publish(whole)
-    const kept = isSync ? [] : this.#takeWrittenWaiters()
+    const settled = isSync ? [] : [...roundWaiters, ...this.#takeWrittenWaiters()]
     const newest = this.#files.active ?? this.#files.sealed.at(-1) ?? durable.segment
     const last = isSync ? durable.segment : newest
     const byte = isSync
@@ -379,24 +381,21 @@ export class ShardWriter implements ShardAppender {
       : Math.max(SEGMENT_HEADER.byteCount, newest?.durableByte ?? 0)
     this.#deferredFailure = null
     this.#files.cut(last, byte)
-    this.#durable = {
-      ...whole,
-      segment: last,
-      byte,
-      offset: isSync ? durable.offset : whole.offset
-    }
+    this.#durable = isSync ? { ...durable, bytes: whole.bytes } : { ...whole, segment: last, byte }
     this.#frames.resume(this.#durable)
-    if (newest !== null) observer.onPoisoned?.(newest.path, byte, error)
-    this.#enter(stateAfter(error), error)
     if (isSync) {
       this.#frames.opened.length = 0
-      const recordCount = whole.offset - durable.offset
-      if (recordCount > 0) observer.onGivenUp?.(recordCount, whole.bytes - durable.bytes, reason)
+      this.#waiters = [...roundWaiters, ...this.#waiters]
+      this.#writtenWaiterCount = 0
     }
-    for (const waiter of kept) waiter.onDurable()
-    for (const waiter of rejected) waiter.onRejected(reason)
+    if (newest !== null) observer.onPoisoned?.(newest.path, byte, error)
+    this.#enter(stateAfter(error), error)
+    for (const waiter of settled) waiter.onDurable()
+    const isTrusted = this.#isDiskTrusted
+    this.#isDiskTrusted = false
     if (this.#closing !== null) this.#endClosing()
-    else this.probe()
+    // A disk that takes a new file and refuses its contents would be given one after the other: then the timer decides.
+    else if (isTrusted) this.probe()
   }
 
   #probeFresh(): void {
@@ -405,6 +404,10 @@ export class ShardWriter implements ShardAppender {
       () => {
         this.#isProbing = false
         this.#isEpochDurable = true
+        if (!this.#flush()) {
+          if (this.#closing !== null && this.#deferredFailure === null) this.#continueClosing()
+          return
+        }
         this.#enter('ok', null)
         this.#goOn()
       },
@@ -418,7 +421,7 @@ export class ShardWriter implements ShardAppender {
 
   /** The file is sound and lacked room, or the next one could not be made. */
   #probeActive(): void {
-    if (this.#frames.slab.isEmpty) {
+    if (this.#frames.slab.isEmpty && this.#frames.unwrittenBytes === 0) {
       if (!this.#isWritten(this.#frames.ensureSegment(FRAME_HEADER.byteCount))) return
       if (this.#state === 'full' && !this.#hasRoom()) {
         this.#enter('full', null)
@@ -453,11 +456,10 @@ export class ShardWriter implements ShardAppender {
 
   async #finishClosing(): Promise<void> {
     await this.#files.closeActive()
-    const { slab } = this.#frames
-    const { recordCount } = slab.facts
-    if (recordCount > 0) {
-      this.#options.observer.onGivenUp?.(recordCount, slab.payloadBytes, 'closed')
-    }
+    const { slab, unwrittenBytes, unwrittenRecords } = this.#frames
+    const recordCount = slab.facts.recordCount + unwrittenRecords
+    const byteCount = slab.payloadBytes + unwrittenBytes
+    if (recordCount > 0) this.#options.observer.onGivenUp?.(recordCount, byteCount, 'closed')
     this.#writtenWaiterCount = 0
     for (const waiter of this.#waiters.splice(0)) waiter.onRejected('closed')
   }
