@@ -136,7 +136,7 @@ t.test('a failed sync of one route rejects the message', (t) => {
   appender.append(source, [run('x')], listener)
   targets[0]?.writer.fail()
   targets[1]?.writer.finish()
-  t.same(listener.seen, ['sync'])
+  t.same(listener.seen, ['closed'])
   t.end()
 })
 

@@ -57,7 +57,7 @@ export class FakeWriter implements ShardAppender {
   fail(): void {
     const waiters = this.#waiters
     this.#waiters = []
-    for (const waiter of waiters) waiter.onRejected('sync')
+    for (const waiter of waiters) waiter.onRejected('closed')
   }
 
   get texts(): string[] {
