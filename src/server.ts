@@ -19,7 +19,8 @@ import { FreeSpace } from './server/free-space.ts'
 import { Housekeeping } from './server/housekeeping.ts'
 import { type Addresses, IngestThreads } from './server/ingest-threads.ts'
 import { provideMetrics } from './server/metrics-sources.ts'
-import { routeOf, ServerStatus } from './server/server-status.ts'
+import { routeOf } from './server/open-shards.ts'
+import { ServerStatus } from './server/server-status.ts'
 import { Store } from './server/store.ts'
 import { nodeStorage } from './storage/storage.ts'
 import { watchDoorbell } from './threads/doorbell.ts'
@@ -125,7 +126,7 @@ class Parts {
       onSegment: (name, shardNumber, segment) => {
         const opened = this.store
           .shardsOf(name)
-          .find(({ spec }) => spec.shardNumber === shardNumber)
+          .find(({ spec }) => spec.log === name && spec.shardNumber === shardNumber)
         opened?.shardLog.addSegment(segment)
         this.#refresh()
         this.#housekeeping.began(routeOf(name))
@@ -209,8 +210,9 @@ class Parts {
       version,
       clock: systemClock,
       metrics,
-      shards: this.#routeShards(),
+      shards: () => this.#routeShards(),
       destinations: this.delivery.destinations,
+      leftovers: () => ({ orphans: this.store.orphans, removed: this.store.removed }),
       deadLetters: this.deadLetters,
       replay: (name, isDryRun) =>
         this.deadLetters.replay(name, isDryRun, (key, source, cursor, signal) =>
@@ -225,7 +227,7 @@ class Parts {
       storage: nodeStorage,
       dataDir,
       minFree: queue.minFree,
-      shards: this.#routeShards(),
+      shards: () => this.#routeShards(),
       log,
       onRoom: () => this.ingest.room(routes.map(({ id }) => `routes/${id}`))
     })

@@ -30,9 +30,34 @@ export interface ShardStatus {
   readonly bytesMax: number
 }
 
+/** The cursor of a destination that its route no longer has, with what it counted. It holds nothing. */
+export interface RemovedCursorStatus {
+  readonly route: string
+  readonly shard: string
+  readonly destination: string
+  readonly removedMs: number
+  /** Records by outcome; null: the file cannot be read. */
+  readonly counts: Readonly<Record<string, number>> | null
+}
+
+/** A log that nothing in the configuration names. Never deleted by itself. */
+export interface OrphanStatus {
+  /** Directory below the data directory: `routes/old`, `dlq/out.gone`. */
+  readonly log: string
+  readonly shards: number
+  readonly segments: number
+  readonly bytes: number
+  /** Records that are stored, delivered or not. */
+  readonly records: number
+  /** Records that a destination had not finished, by output. */
+  readonly pending: Readonly<Record<string, number>>
+}
+
 export interface QueuesStatus {
   readonly shards: readonly ShardStatus[]
   readonly cursors: readonly CursorStatus[]
+  readonly removed: readonly RemovedCursorStatus[]
+  readonly orphans: readonly OrphanStatus[]
 }
 
 export interface DeadLetterLogStatus {

@@ -38,7 +38,7 @@ export class Destination {
   readonly key: string
   readonly route: string
   readonly output: OutputInstance
-  readonly shards: readonly DrainedShard[]
+  readonly #shards: DrainedShard[]
   /** What steps counted, `<metric>|<label values>`. */
   readonly counters = new Map<string, number>()
   /** Time of pool tasks for this destination, milliseconds. */
@@ -46,23 +46,36 @@ export class Destination {
   readonly rejected = new Map<string, number>()
   readonly #options: DestinationOptions
   readonly #abort = new AbortController()
-  #running: Promise<unknown> = Promise.resolve()
+  #running: Promise<unknown>[] = []
+  #isStarted = false
 
   constructor(options: DestinationOptions) {
     this.key = options.key
     this.route = options.route
     this.output = options.output
     this.#options = options
-    this.shards = options.shards.map(({ shardLog, cursor }) => ({
+    this.#shards = options.shards.map(({ shardLog, cursor }) => ({
       shardLog,
       cursor,
       lane: this.#lane(shardLog, cursor)
     }))
   }
 
+  get shards(): readonly DrainedShard[] {
+    return this.#shards
+  }
+
   /** Begins to drain. A destination that is down is tried for ever. */
   start(): void {
-    this.#running = Promise.all(this.shards.map(({ lane }) => lane.run()))
+    this.#isStarted = true
+    this.#running = this.#shards.map(({ lane }) => lane.run())
+  }
+
+  /** Drains one more shard, which the route adopted. */
+  addShard(shardLog: ShardLog, cursor: Cursor): void {
+    const lane = this.#lane(shardLog, cursor)
+    this.#shards.push({ shardLog, cursor, lane })
+    if (this.#isStarted) this.#running.push(lane.run())
   }
 
   /** More may be visible in the shards of a log. */
@@ -81,7 +94,7 @@ export class Destination {
   /** Ends lanes and flights; what has no verdict stays pending. */
   async stop(): Promise<void> {
     this.#abort.abort()
-    await this.#running
+    await Promise.all(this.#running)
   }
 
   /** A lane of this destination over other records; what is refused again stays where it was. */

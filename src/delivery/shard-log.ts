@@ -8,6 +8,7 @@ import type { VisibleEnd } from '../storage/append.ts'
 import type { Cursor, CursorAccount, Outcome } from '../storage/cursor.ts'
 import { ResendHold } from '../storage/resend-hold.ts'
 import { deleteBelow, dropOldest, heldOffset, passOver } from '../storage/retention.ts'
+import { removeShard } from '../storage/retired-shard.ts'
 import { ShardReader } from '../storage/shard-reader.ts'
 import type { ShardSegments } from '../storage/shard-segments.ts'
 import type { NewSegment } from '../threads/messages.ts'
@@ -27,7 +28,13 @@ export interface ShardLogOptions {
   /** `routes/<route>`. */
   readonly log: string
   readonly shardNumber: number
+  /** Route that the shard belongs to; the end of `log` for logs of dead letters. */
+  readonly route: string
+  /** Name of the shard within its route: `00`; `old/00` for one that `old` left and the route adopted. */
+  readonly label: string
   readonly logId: Uint8Array
+  /** Shard directory. */
+  readonly directory: string
   readonly segments: ShardSegments
   readonly clock: Clock
   readonly outputLog: OutputLog
@@ -37,6 +44,15 @@ export interface ShardLogOptions {
   readonly control: SharedArrayBuffer
   /** Space was given back. */
   readonly onRoom: () => void
+  /** Null: an ingest thread writes the shard. */
+  readonly retirement: Retirement | null
+}
+
+/** A shard that nobody writes is removed when all its destinations have finished it. */
+export interface Retirement {
+  /** Its newest chunk ids are still asked for: wait as long as resends may come. */
+  readonly keepsIds: boolean
+  readonly onRemoved: () => void
 }
 
 /** A destination's cursor and whether it holds segments. */
@@ -54,6 +70,8 @@ export interface SegmentHold {
 export class ShardLog {
   readonly log: string
   readonly shardNumber: number
+  readonly route: string
+  readonly label: string
   readonly logId: Uint8Array
   readonly #options: ShardLogOptions
   readonly #words: BigInt64Array
@@ -65,6 +83,7 @@ export class ShardLog {
   #cancelTimer: (() => void) | null = null
   #isClosed = false
   #isDropping = false
+  #isRemoved = false
   /** Given back before its file was deleted. */
   #advancedBytes = 0
   readonly #readers = new Set<SegmentHold>()
@@ -72,6 +91,8 @@ export class ShardLog {
   constructor(options: ShardLogOptions) {
     this.log = options.log
     this.shardNumber = options.shardNumber
+    this.route = options.route
+    this.label = options.label
     this.logId = options.logId
     this.#options = options
     this.#words = new BigInt64Array(options.control)
@@ -88,13 +109,18 @@ export class ShardLog {
   }
 
   get state(): ShardState {
-    return SHARD_STATES[this.#word(WORD.state)] ?? 'ok'
+    return this.isRetired ? 'draining' : (SHARD_STATES[this.#word(WORD.state)] ?? 'ok')
   }
 
   /** Bytes of the files of the shard. */
   get heldBytes(): number {
     const held = this.#word(WORD.recoveredBytes) + this.#word(WORD.appendedBytes)
     return held - this.#word(WORD.removedBytes)
+  }
+
+  /** Nobody writes the shard: it is read until it is empty. */
+  get isRetired(): boolean {
+    return this.#options.retirement !== null
   }
 
   get appendedBytes(): number {
@@ -266,7 +292,26 @@ export class ShardLog {
       }
       await Promise.all(this.#holders.map(({ cursor }) => cursor.persist()))
       await this.#deleteFinished()
+      this.#retire()
     } while (this.#isSettlingAgain)
+  }
+
+  /** Removes a shard that nobody writes once nothing of it is needed; its counts are shown until the next start. */
+  #retire(): void {
+    const { directory, outputLog, retirement, segments } = this.#options
+    if (retirement === null || this.#isRemoved || this.#readers.size > 0) return
+    const isFinished = this.#holders.every(
+      ({ cursor }) => cursor.durableLowOffset >= this.endOffset
+    )
+    if (!isFinished || (retirement.keepsIds && !this.#hold.isOver)) return
+    this.#isRemoved = true
+    const paths = segments.dropAll().map(({ path }) => path)
+    this.#deleted(removeShard(segments.storage, directory, paths))
+    outputLog.info(
+      { log: this.log, shard: this.shardNumber, route: this.route, event: 'queue.shard_removed' },
+      'a shard that nobody writes any more was empty and is removed'
+    )
+    retirement.onRemoved()
   }
 
   async #deleteFinished(): Promise<void> {

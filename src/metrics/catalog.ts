@@ -75,6 +75,12 @@ const ROUTER_METRICS: readonly MetricFamily[] = [
     [...SHARD, 'state'],
     'State of a shard: ok, full, read_only, failed, draining; 1 for the one that holds.'
   ),
+  family(
+    'queue_orphaned_bytes',
+    'gauge',
+    [],
+    'Bytes of queues that nothing in the configuration names; `millrace queue ls` lists them.'
+  ),
   family('queue_dlq_records', 'gauge', ['log'], 'Dead letters kept, by log.'),
   family('queue_dlq_bytes', 'gauge', ['log'], 'Bytes of the dead letters, by log.'),
   family('queue_durability_info', 'gauge', ['route', 'policy'], 'Durability of a route; always 1.'),

@@ -18,17 +18,12 @@ import {
 import type { ShardLog } from '../delivery/shard-log.ts'
 import type { LetterRequest, WriteLetters } from '../delivery/task-settlement.ts'
 import { segmentBytesFor } from '../storage/format.ts'
+import { shardDirectoryName } from '../storage/segment-names.ts'
 import { readFrame } from '../storage/shard-reader.ts'
 import { ShardWriter } from '../storage/shard-writer.ts'
 import { splitEntries } from '../storage/stored-entries.ts'
 import { eachEntry, readLetters, readLetterViews, type StoredLetter } from './letter-views.ts'
-import {
-  type OpenedShard,
-  openLetterShard,
-  REPLAYED,
-  type StoreContext,
-  shardDirectoryName
-} from './open-shards.ts'
+import { type OpenedShard, openLetterShard, REPLAYED, type StoreContext } from './open-shards.ts'
 import { type ReplayOptions, replayLetters } from './replay.ts'
 
 /** Memory where letters are gathered, per output that ever refused something. */

@@ -79,6 +79,18 @@ export class DeliverySet {
     return destination?.replayLane(source, cursor, signal) ?? null
   }
 
+  /** Shards that a route adopted: every destination of it drains them too. */
+  adopt(routeId: string, opened: readonly OpenedShard[]): void {
+    for (const destination of this.destinations) {
+      if (destination.route !== routeId) continue
+      for (const { cursors, shardLog } of opened) {
+        const cursor = cursors.get(destination.output.id)
+        invariant(cursor !== undefined, `${shardLog.log} has a cursor for ${destination.key}`)
+        destination.addShard(shardLog, cursor)
+      }
+    }
+  }
+
   async stop(): Promise<void> {
     this.#starting.abort()
     const stopped = Promise.all(this.destinations.map((destination) => destination.stop()))

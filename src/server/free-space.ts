@@ -14,7 +14,7 @@ export interface FreeSpaceOptions {
   readonly storage: Storage
   readonly dataDir: string
   readonly minFree: QueueConfig['minFree']
-  readonly shards: readonly ShardLog[]
+  readonly shards: () => readonly ShardLog[]
   readonly log: OutputLog
   /** There is room again. */
   readonly onRoom: () => void
@@ -40,11 +40,11 @@ export class FreeSpace {
 
   /** Looks at the volume; called once a second. */
   look(): void {
-    const { log, onRoom, shards } = this.#options
+    const { log, onRoom } = this.#options
     const { bytesMin, freeBytes, freeInodes, hasInodes, isShort } = this.#measure()
     if (isShort === this.#isShort) return
     this.#isShort = isShort
-    for (const shardLog of shards) shardLog.setFull(isShort)
+    for (const shardLog of this.#options.shards()) shardLog.setFull(isShort)
     const fields = { event: 'queue.volume', freeBytes, bytesMin: Math.round(bytesMin), freeInodes }
     if (isShort) {
       const what = hasInodes ? 'bytes' : 'inodes'

@@ -60,12 +60,15 @@ export class Housekeeping {
     if (overflow !== 'drop_oldest') return
     const { freeSpace, shardsOf } = this.#options
     const shards = shardsOf(id)
+    const writtenCount = shards.filter(({ isRetired }) => !isRetired).length
     // Shards share the limit of their route evenly; with one ingest thread one has all of it.
-    const shareMax = bytesMax / shards.length
+    const shareMax = bytesMax / Math.max(1, writtenCount)
+    // What was adopted takes no part: it goes only when the volume is short.
+    const isOver = ({ heldBytes, isRetired }: ShardLog) => !isRetired && heldBytes > shareMax
     for (const shardLog of shards) {
       // What was dropped may have been enough.
       void shardLog
-        .dropOldestWhile(() => shardLog.heldBytes > shareMax || freeSpace.isBelow())
+        .dropOldestWhile(() => isOver(shardLog) || freeSpace.isBelow())
         .then(() => freeSpace.look())
     }
   }

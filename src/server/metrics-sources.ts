@@ -9,7 +9,8 @@ import type { MetricRegistry, Sample } from '../metrics/registry.ts'
 import { SHARD_STATES } from '../threads/shared.ts'
 import type { DeliverySet } from './delivery-set.ts'
 import type { IngestThreads } from './ingest-threads.ts'
-import { cursorStatuses, routeOf, type ServerStatus, shardLabel } from './server-status.ts'
+import type { OpenedShard } from './open-shards.ts'
+import { cursorStatuses, type ServerStatus } from './server-status.ts'
 import type { Store } from './store.ts'
 
 export interface MetricsParts {
@@ -75,10 +76,10 @@ function poolStages(destinations: readonly Destination[]): Sample[] {
 }
 
 function provideShards(registry: MetricRegistry, { config, store }: MetricsParts): void {
-  const routes = store.shards.filter(({ spec }) => spec.log.startsWith('routes/'))
-  const each = (name: string, value: (opened: (typeof routes)[number]) => number) =>
+  const routes = () => store.shards.filter(({ spec }) => spec.log.startsWith('routes/'))
+  const each = (name: string, value: (opened: OpenedShard) => number) =>
     registry.provide(name, () =>
-      routes.map((opened) => ({ labels: labelsOf(opened.spec), value: value(opened) }))
+      routes().map((opened) => ({ labels: labelsOf(opened), value: value(opened) }))
     )
   each('queue_appended_records_total', ({ shardLog }) => shardLog.endOffset)
   each('queue_appended_bytes_total', ({ shardLog }) => shardLog.appendedBytes)
@@ -86,13 +87,16 @@ function provideShards(registry: MetricRegistry, { config, store }: MetricsParts
   each('queue_disk_bytes', ({ shardLog }) => shardLog.heldBytes)
   each('queue_recovery_unacked_records_total', ({ unackedRecords }) => unackedRecords)
   registry.provide('queue_state', () =>
-    routes.flatMap(({ shardLog, spec }) =>
+    routes().flatMap((opened) =>
       SHARD_STATES.map((state) => ({
-        labels: { ...labelsOf(spec), state },
-        value: shardLog.state === state ? 1 : 0
+        labels: { ...labelsOf(opened), state },
+        value: opened.shardLog.state === state ? 1 : 0
       }))
     )
   )
+  registry.provide('queue_orphaned_bytes', () => [
+    { labels: {}, value: store.orphans.reduce((sum, { bytes }) => sum + bytes, 0) }
+  ])
   registry.provide('queue_durability_info', () =>
     config.routes.map(({ durability, id }) => ({
       labels: { route: id, policy: durability },
@@ -101,8 +105,8 @@ function provideShards(registry: MetricRegistry, { config, store }: MetricsParts
   )
 }
 
-function labelsOf(spec: { log: string; shardNumber: number }): { route: string; shard: string } {
-  return { route: routeOf(spec.log), shard: shardLabel(spec.shardNumber) }
+function labelsOf({ shardLog }: OpenedShard): { route: string; shard: string } {
+  return { route: shardLog.route, shard: shardLog.label }
 }
 
 function provideCursors(registry: MetricRegistry, { delivery, status }: MetricsParts): void {

@@ -6,11 +6,13 @@ import { join } from 'node:path'
 import type { DestinationConfig, Durability, RouteConfig } from '../config/schema.ts'
 import type { Clock } from '../core/clock.ts'
 import { logIdOf } from '../core/position.ts'
-import { ShardLog } from '../delivery/shard-log.ts'
+import { type Retirement, ShardLog } from '../delivery/shard-log.ts'
 import type { OutputLog } from '../plugin/output.ts'
 import { Cursor, type CursorOptions } from '../storage/cursor.ts'
+import { archiveCursor, listCursors } from '../storage/cursor-archive.ts'
 import type { FrameHash } from '../storage/frame.ts'
 import { recoverShard } from '../storage/recovery.ts'
+import { shardDirectoryName } from '../storage/segment-names.ts'
 import type { RecoveryResult } from '../storage/segments.ts'
 import { listShard } from '../storage/shard-directory.ts'
 import { ShardSegments } from '../storage/shard-segments.ts'
@@ -37,8 +39,8 @@ export interface OpenedShard {
   readonly cursors: ReadonlyMap<string, Cursor>
 }
 
-export const shardDirectoryName = (shardNumber: number): string =>
-  `shard-${String(shardNumber).padStart(2, '0')}`
+export const shardLabel = (shardNumber: number): string => String(shardNumber).padStart(2, '0')
+export const routeOf = (log: string): string => log.slice(log.indexOf('/') + 1)
 
 /** Shard numbers of a log: those of the ingest threads, and those of threads that are gone. */
 export function shardNumbers(context: StoreContext, log: string, threadCount: number): number[] {
@@ -53,14 +55,61 @@ export function shardNumbers(context: StoreContext, log: string, threadCount: nu
   return [...numbers].sort((one, other) => one - other)
 }
 
-/** Opens a shard of a route, with the cursors of its destinations. */
+/** Shard numbers that have a directory. */
+export function storedShardNumbers(context: StoreContext, log: string): number[] {
+  return shardNumbers(context, log, 0)
+}
+
+/** Opens a shard of a route, with the cursors of its destinations; those of destinations that are gone are put away. */
 export function openRouteShard(
   context: StoreContext,
   route: RouteConfig,
-  shardNumber: number
+  shardNumber: number,
+  retirement: Retirement | null
 ): OpenedShard {
   const { bytesMax, durability, id, to } = route
-  return openShard(context, { log: `routes/${id}`, shardNumber, durability, bytesMax }, to)
+  const log = `routes/${id}`
+  const label = shardLabel(shardNumber)
+  const place = { log, shardNumber, route: id, label, durability, bytesMax, retirement }
+  archiveGone(context, place, to)
+  return openShard(context, place, to)
+}
+
+/** Opens a shard of a route that is gone as one of the route that adopted it: it is only read. */
+export function openAdoptedShard(
+  context: StoreContext,
+  route: RouteConfig,
+  log: string,
+  shardNumber: number,
+  onRemoved: () => void
+): OpenedShard {
+  const { bytesMax, durability, id, to } = route
+  const label = `${routeOf(log)}/${shardLabel(shardNumber)}`
+  const retirement = { keepsIds: false, onRemoved }
+  const place = { log, shardNumber, route: id, label, durability, bytesMax, retirement }
+  archiveGone(context, place, to)
+  // Nothing of it is newer than the adoption: whoever has no cursor in it takes all.
+  const destinations = to.map((destination) => ({ ...destination, startAt: 'oldest' as const }))
+  return openShard(context, place, destinations)
+}
+
+/** A destination that a route has no more stops holding its segments, and begins anew should it come back. */
+function archiveGone(
+  context: StoreContext,
+  { log, shardNumber }: ShardPlace,
+  to: readonly CursorPlace[]
+): void {
+  const { clock, storage } = context
+  const directory = join(context.dataDir, log, shardDirectoryName(shardNumber))
+  const wanted = new Set(to.map(({ output }) => output))
+  for (const output of listCursors(storage, directory).live) {
+    if (wanted.has(output)) continue
+    const { path } = archiveCursor(storage, directory, output, clock.nowMs())
+    context.log.warn(
+      { destination: output, log, shard: shardNumber, path, event: 'queue.destination_removed' },
+      'a destination is no longer configured: its cursor is put away and holds no segments'
+    )
+  }
 }
 
 /** Name of the cursor that counts dead letters which a replay has stored. */
@@ -90,16 +139,22 @@ interface ShardPlace {
   readonly log: string
   readonly shardNumber: number
   readonly durability: Durability
+  readonly route: string
+  readonly label: string
   /** What the log may hold. */
   readonly bytesMax: number
+  readonly retirement: Retirement | null
 }
 
 /** Nothing of dead letters is held for resends. */
 const deadLetterPlace = (log: string, shardNumber: number): ShardPlace => ({
   log,
   shardNumber,
+  route: routeOf(log),
+  label: shardLabel(shardNumber),
   durability: 'sync',
-  bytesMax: 0
+  bytesMax: 0,
+  retirement: null
 })
 
 function openShard(
@@ -108,7 +163,7 @@ function openShard(
   destinations: readonly CursorPlace[]
 ): OpenedShard {
   const { clock, hash, storage, store } = context
-  const { bytesMax, durability, log, shardNumber } = place
+  const { bytesMax, durability, label, log, retirement, route, shardNumber } = place
   const path = `${log}/${shardDirectoryName(shardNumber)}`
   const directory = join(context.dataDir, path)
   const logId = logIdOf(store.uuid, path)
@@ -141,7 +196,10 @@ function openShard(
     cursors.set(output, known.get(output) ?? Cursor.create(cursorOptions(output), start))
   }
   const control = new SharedArrayBuffer(CONTROL_BLOCK_BYTES)
-  new BigInt64Array(control)[WORD.recoveredBytes] = BigInt(recovered.bytes)
+  const words = new BigInt64Array(control)
+  words[WORD.recoveredBytes] = BigInt(recovered.bytes)
+  // Nothing will be appended: whatever a join waits for does not come.
+  if (retirement !== null) words[WORD.watermarkMs] = BigInt(Number.MAX_SAFE_INTEGER)
   const segments = new ShardSegments({
     storage,
     hash,
@@ -153,13 +211,17 @@ function openShard(
   const shardLog = new ShardLog({
     log,
     shardNumber,
+    route,
+    label,
     logId,
+    directory,
     segments,
     clock,
     outputLog: context.log,
     bytesMax,
     control,
-    onRoom: () => context.onRoom(log)
+    onRoom: () => context.onRoom(log),
+    retirement
   })
   for (const { output, isRequired } of destinations) {
     const cursor = cursors.get(output)

@@ -24,8 +24,10 @@ export interface StatusOptions {
   readonly clock: Clock
   readonly metrics: MetricRegistry
   /** Shards of routes. */
-  readonly shards: readonly ShardLog[]
+  readonly shards: () => readonly ShardLog[]
   readonly destinations: readonly Destination[]
+  /** What old configurations left. */
+  readonly leftovers: () => Pick<QueuesStatus, 'orphans' | 'removed'>
   readonly deadLetters: {
     status(): DeadLetterLogStatus[]
     views(log: string, limit: number): DeadLetterView[]
@@ -35,9 +37,6 @@ export interface StatusOptions {
 
 /** How long a route may be full before the router says that it is not ready. */
 const FULL_MS_MAX = 10_000
-
-export const shardLabel = (shardNumber: number): string => String(shardNumber).padStart(2, '0')
-export const routeOf = (log: string): string => log.slice(log.indexOf('/') + 1)
 
 export class ServerStatus implements AdminSource {
   readonly version: string
@@ -75,8 +74,8 @@ export class ServerStatus implements AdminSource {
     if (this.#addresses === null) reasons.push('listeners are not open')
     if (this.#isStopping) reasons.push('stopping')
     const nowMs = this.#options.clock.monotonicMs()
-    for (const shardLog of this.#options.shards) {
-      const name = `${routeOf(shardLog.log)}/${shardLabel(shardLog.shardNumber)}`
+    for (const shardLog of this.#options.shards()) {
+      const name = `${shardLog.route}/${shardLog.label}`
       const { state } = shardLog
       if (state !== 'ok' && state !== 'draining') reasons.push(`${name} is ${state}`)
       const fullForMs = nowMs - this.#fullSince(shardLog, nowMs)
@@ -95,8 +94,9 @@ export class ServerStatus implements AdminSource {
 
   queues(): QueuesStatus {
     return {
-      shards: this.#options.shards.map((shardLog) => this.#shardStatus(shardLog)),
-      cursors: this.#options.destinations.flatMap(cursorStatuses)
+      shards: this.#options.shards().map((shardLog) => this.#shardStatus(shardLog)),
+      cursors: this.#options.destinations.flatMap(cursorStatuses),
+      ...this.#options.leftovers()
     }
   }
 
@@ -115,8 +115,8 @@ export class ServerStatus implements AdminSource {
   #shardStatus(shardLog: ShardLog): ShardStatus {
     const route = this.#routeConfig(shardLog)
     return {
-      route: routeOf(shardLog.log),
-      shard: shardLabel(shardLog.shardNumber),
+      route: shardLog.route,
+      shard: shardLog.label,
       state: shardLog.state,
       segments: shardLog.segments.all.length,
       diskBytes: shardLog.heldBytes,
@@ -127,15 +127,19 @@ export class ServerStatus implements AdminSource {
   }
 
   #routeConfig(shardLog: ShardLog): MillraceConfig['routes'][number] | undefined {
-    return this.#options.config.routes.find(({ id }) => shardLog.log === `routes/${id}`)
+    return this.#options.config.routes.find(({ id }) => id === shardLog.route)
   }
 
   /** Now, when the shard has room. */
   #fullSince(shardLog: ShardLog, nowMs: number): number {
     const route = this.#routeConfig(shardLog)
-    const { shards } = this.#options
-    const shardCount = shards.filter(({ log }) => log === shardLog.log).length
-    const isFull = route?.overflow === 'block' && shardLog.heldBytes >= route.bytesMax / shardCount
+    const shards = this.#options.shards()
+    const written = shards.filter((each) => each.log === shardLog.log && !each.isRetired)
+    const shardCount = Math.max(1, written.length)
+    const isFull =
+      !shardLog.isRetired &&
+      route?.overflow === 'block' &&
+      shardLog.heldBytes >= route.bytesMax / shardCount
     if (!isFull) this.#fullSinceMs.delete(shardLog)
     else if (!this.#fullSinceMs.has(shardLog)) this.#fullSinceMs.set(shardLog, nowMs)
     return this.#fullSinceMs.get(shardLog) ?? nowMs
@@ -149,7 +153,7 @@ export function cursorStatuses(destination: Destination): CursorStatus[] {
     const { droppedNewest } = shardLog
     return {
       route: destination.route,
-      shard: shardLabel(shardLog.shardNumber),
+      shard: shardLog.label,
       destination: destination.output.id,
       appended: account.appended + droppedNewest,
       delivered: account.delivered + account.duplicateSuppressed,

@@ -2,21 +2,35 @@
 // The data directory: locked, identified, every shard recovered. What stands here happens before a listener opens.
 
 import { hostname } from 'node:os'
-import type { MillraceConfig } from '../config/schema.ts'
+import type { OrphanStatus, RemovedCursorStatus } from '../admin/status.ts'
+import type { MillraceConfig, RouteConfig } from '../config/schema.ts'
 import type { Clock } from '../core/clock.ts'
+import { MillraceError } from '../core/errors.ts'
+import { formatBytes } from '../core/units.ts'
 import { createFrameHash, type HashExports } from '../kernel/frame-hash.ts'
 import { instantiateKernel } from '../kernel/instance.ts'
 import type { OutputLog } from '../plugin/output.ts'
+import {
+  type Adoptions,
+  readAdoptions,
+  withAdoption,
+  writeAdoptions
+} from '../storage/adoptions.ts'
+import { listCursors, readCursorRecord } from '../storage/cursor-archive.ts'
 import { lockStore, type StoreLock } from '../storage/lock.ts'
 import { openMeta } from '../storage/meta.ts'
 import type { Storage } from '../storage/storage.ts'
 import {
   type OpenedShard,
+  openAdoptedShard,
   openDeadLetterShard,
   openRouteShard,
+  routeOf,
   type StoreContext,
-  shardNumbers
+  shardNumbers,
+  storedShardNumbers
 } from './open-shards.ts'
+import { findOrphans } from './orphans.ts'
 
 /** Memory of main's kernel: headers of frames and what tools read. */
 const MAIN_KERNEL_BYTES = 1024 * 1024
@@ -32,15 +46,19 @@ export interface StoreOptions {
 
 export class Store {
   readonly context: StoreContext
-  /** Every shard that was opened, routes first. */
-  readonly shards: readonly OpenedShard[]
   readonly recoverySeconds: number
+  readonly #config: MillraceConfig
   readonly #lock: StoreLock
+  readonly #shards: OpenedShard[] = []
   readonly #byLog = new Map<string, OpenedShard[]>()
+  #adoptions: Adoptions
+  #orphans: OrphanStatus[]
+  readonly #removed: RemovedCursorStatus[]
 
   constructor(options: StoreOptions) {
     const { clock, config, log, onRoom, storage, version } = options
     const { dataDir } = config
+    this.#config = config
     this.#lock = lockStore(dataDir, {
       host: hostname(),
       pid: process.pid,
@@ -52,19 +70,39 @@ export class Store {
     const { meta, notes } = openMeta(storage, dataDir, hash, clock.nowMs())
     for (const note of notes) log.warn({ note }, 'recovery')
     this.context = { storage, hash, clock, dataDir, store: meta, log, onRoom }
-    this.shards = this.#open(config)
+    this.#adoptions = this.#readAdoptions()
+    this.#open(config)
+    this.#removed = this.#readRemoved()
+    this.#orphans = findOrphans(this.context, config, (name) => this.#adoptions.has(name))
+    this.#warnOfOrphans()
     this.recoverySeconds = (clock.monotonicMs() - startedMs) / 1000
   }
 
+  /** Every shard that was opened, routes first; those that were adopted since come last. */
+  get shards(): readonly OpenedShard[] {
+    return this.#shards
+  }
+
+  /** Shards of a route (`routes/<route>`), adopted ones too, or of a log of dead letters. */
   shardsOf(log: string): readonly OpenedShard[] {
     return this.#byLog.get(log) ?? []
+  }
+
+  /** Logs that nothing in the configuration names. */
+  get orphans(): readonly OrphanStatus[] {
+    return this.#orphans
+  }
+
+  /** Cursors of destinations that their route no longer has. */
+  get removed(): readonly RemovedCursorStatus[] {
+    return this.#removed
   }
 
   /** Shards that each ingest thread writes. All know the chunk ids of the whole log: a sender may come back on another. */
   shardsByThread(threadCount: number): OpenedShard['spec'][][] {
     return Array.from({ length: threadCount }, (_, index) =>
       this.shards
-        .filter(({ spec }) => spec.shardNumber === index)
+        .filter(({ shardLog, spec }) => spec.shardNumber === index && !shardLog.isRetired)
         .map(({ spec }) => ({
           ...spec,
           recoveredIngestIds: this.shardsOf(spec.log).flatMap(
@@ -74,31 +112,131 @@ export class Store {
     )
   }
 
+  /**
+   * Attaches the directory of a route that is gone to a live one, where it lies, as shards that are only read until they
+   * are empty. Recorded first and durably, so that a restart finds it attached. Returns the shards that were opened.
+   */
+  adopt(orphan: string, routeId: string): readonly OpenedShard[] {
+    const log = `routes/${orphan}`
+    const route = this.#config.routes.find(({ id }) => id === routeId)
+    if (route === undefined) {
+      const names = this.#config.routes.map(({ id }) => id).join(', ')
+      throw new MillraceError('MR_USAGE', `there is no route ${routeId}; routes are: ${names}`)
+    }
+    if (!this.#orphans.some((each) => each.log === log)) {
+      const names = this.#orphans.map((each) => routeOf(each.log)).join(', ') || 'none'
+      throw new MillraceError('MR_USAGE', `${orphan} is no orphaned route; orphans are: ${names}`)
+    }
+    const opened = this.#openAdopted(log, route)
+    this.#writeAdoptions(withAdoption(this.#adoptions, log, routeId))
+    this.#orphans = this.#orphans.filter((each) => each.log !== log)
+    return opened
+  }
+
   /** Writes what the cursors know and gives the directory free. */
   async close(): Promise<void> {
     await Promise.all(this.shards.map(({ shardLog }) => shardLog.close()))
     this.#lock.release()
   }
 
-  #open(config: MillraceConfig): OpenedShard[] {
+  #open(config: MillraceConfig): void {
     const threadCount = config.threads.ingest
-    const opened: OpenedShard[] = []
     for (const route of config.routes) {
       const log = `routes/${route.id}`
-      const shards = shardNumbers(this.context, log, threadCount).map((shardNumber) =>
-        openRouteShard(this.context, route, shardNumber)
-      )
-      this.#byLog.set(log, shards)
-      opened.push(...shards)
+      const shards = shardNumbers(this.context, log, threadCount).map((shardNumber) => {
+        const isWritten = shardNumber < threadCount
+        const retirement = isWritten ? null : { keepsIds: true, onRemoved: () => undefined }
+        return openRouteShard(this.context, route, shardNumber, retirement)
+      })
+      this.#keep(log, shards)
+      for (const [orphan, routeId] of this.#adoptions) {
+        if (routeId === route.id) this.#openAdopted(orphan, route)
+      }
     }
     const logs = ['dlq/unmatched', ...Object.keys(config.inputs).map((input) => `dlq/in.${input}`)]
     for (const log of logs) {
       const shards = shardNumbers(this.context, log, threadCount).map((shardNumber) =>
         openDeadLetterShard(this.context, log, shardNumber)
       )
-      this.#byLog.set(log, shards)
-      opened.push(...shards)
+      this.#keep(log, shards)
     }
+  }
+
+  #openAdopted(orphan: string, route: RouteConfig): OpenedShard[] {
+    const numbers = storedShardNumbers(this.context, orphan)
+    let leftCount = numbers.length
+    const opened = numbers.map((shardNumber) =>
+      openAdoptedShard(this.context, route, orphan, shardNumber, () => {
+        leftCount--
+        if (leftCount === 0) this.#forgetAdoption(orphan)
+      })
+    )
+    this.#keep(`routes/${route.id}`, opened)
     return opened
+  }
+
+  #keep(log: string, opened: readonly OpenedShard[]): void {
+    this.#shards.push(...opened)
+    this.#byLog.set(log, [...this.shardsOf(log), ...opened])
+  }
+
+  /** An adoption ends when its directory is empty, or when a route of that name is configured again. */
+  #readAdoptions(): Adoptions {
+    const { dataDir, hash, log, storage } = this.context
+    const { adoptions, isDamaged } = readAdoptions(storage, dataDir, hash)
+    if (isDamaged) {
+      log.error(
+        { event: 'queue.adopted_unreadable', path: `${dataDir}/ADOPTED` },
+        'ADOPTED cannot be read: what was adopted is an orphan again; nothing is lost, adopt it once more'
+      )
+    }
+    const routes = new Set(this.#config.routes.map(({ id }) => id))
+    const kept = [...adoptions].filter(([orphan, routeId]) => {
+      const isThere = storedShardNumbers(this.context, orphan).length > 0
+      return isThere && routes.has(routeId) && !routes.has(routeOf(orphan))
+    })
+    return new Map(kept)
+  }
+
+  #forgetAdoption(orphan: string): void {
+    this.#writeAdoptions(new Map([...this.#adoptions].filter(([log]) => log !== orphan)))
+  }
+
+  #writeAdoptions(adoptions: Adoptions): void {
+    const { dataDir, hash, storage } = this.context
+    writeAdoptions(storage, dataDir, hash, adoptions)
+    this.#adoptions = adoptions
+  }
+
+  #readRemoved(): RemovedCursorStatus[] {
+    const { hash, storage, store } = this.context
+    return this.#shards.flatMap(({ shardLog, spec }) =>
+      listCursors(storage, spec.directory).archived.map(({ outputId, path, removedMs }) => {
+        const identity = { storeSecret: store.secret, logId: spec.logId, outputId }
+        const record = readCursorRecord(storage, path, hash, identity)
+        const counts = [...(record?.counts ?? [])].map(([name, { records }]) => [name, records])
+        return {
+          route: shardLog.route,
+          shard: shardLog.label,
+          destination: outputId,
+          removedMs,
+          counts: record === null ? null : Object.fromEntries(counts)
+        }
+      })
+    )
+  }
+
+  #warnOfOrphans(): void {
+    for (const { bytes, log, pending, records } of this.#orphans) {
+      const { dataDir } = this.context
+      const isRoute = log.startsWith('routes/')
+      const remedy = isRoute
+        ? `; deliver it with: millrace queue adopt ${routeOf(log)} --route ROUTE`
+        : ''
+      this.context.log.warn(
+        { log, directory: `${dataDir}/${log}`, bytes, records, pending, event: 'queue.orphan' },
+        `${log} holds ${records} records (${formatBytes(bytes)}) and is not in the configuration${remedy}`
+      )
+    }
   }
 }

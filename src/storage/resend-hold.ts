@@ -22,6 +22,11 @@ export class ResendHold {
     this.#startMs = clock.monotonicMs()
   }
 
+  /** Whether nobody asks any more for ids from before the start. */
+  get isOver(): boolean {
+    return this.#clock.monotonicMs() - this.#startMs >= RESEND_HOLD_MS
+  }
+
   /** A newer segment was begun. */
   noteClosed(ordinal: number): void {
     this.#closedMs.set(ordinal, this.#clock.monotonicMs())

@@ -4,6 +4,7 @@
 
 import path from 'node:path'
 import { errnoOf, errorText, MillraceError } from '../core/errors.ts'
+import { parseArchivedName } from './cursor-archive.ts'
 import { readTolerant } from './damage-read.ts'
 import { FORMAT_MAJOR, INCOMPATIBLE_KNOWN, SEGMENT_HEADER } from './format.ts'
 import type { FrameHash } from './frame.ts'
@@ -37,7 +38,8 @@ export function listShard(storage: Storage, directory: string): ShardListing {
     const stat = name === null ? null : storage.stat(file)
     if (name !== null && stat !== null)
       files.push({ path: file, ...name, byteCount: stat.byteCount })
-    else if (!fileName.endsWith('.cur')) unknown.push(fileName)
+    else if (!fileName.endsWith('.cur') && parseArchivedName(fileName) === null)
+      unknown.push(fileName)
   }
   files.sort((a, b) => a.firstOffset - b.firstOffset || a.epoch - b.epoch)
   const live: SegmentFileInfo[] = []

@@ -172,6 +172,12 @@ export class ShardSegments {
     return dropped
   }
 
+  /** Forgets every segment of a shard that nobody writes; their files are the caller's to delete. Returns them. */
+  dropAll(): SegmentRef[] {
+    this.close()
+    return this.#entries.splice(0)
+  }
+
   /** Why the offsets [firstOffset, endOffset) cannot be read: real damage, or never acked. */
   judge(firstOffset: number, endOffset: number): Hole[] {
     const holes: Hole[] = []

@@ -35,7 +35,7 @@ function source(changes: Partial<AdminSource> = {}): AdminSource {
     readiness: () => ({ isOk: false, reasons: ['rest/00 is full'] }),
     metricsText: () => registry.text(),
     metricsContentType: registry.contentType,
-    queues: () => ({ shards: [], cursors: [CURSOR] }),
+    queues: () => ({ shards: [], cursors: [CURSOR], removed: [], orphans: [] }),
     addresses: () => ({ containers: ['tcp://127.0.0.1:24224'] }),
     deadLetterLogs: () => [{ log: 'out.search', records: 1, bytes: 200 }],
     deadLetters: async () => [],

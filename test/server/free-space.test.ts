@@ -28,7 +28,7 @@ t.test(
       storage: { ...nodeStorage, statfs: () => now },
       dataDir: '/data',
       minFree: { kind: 'ratio', ratio: 0.05 },
-      shards: [shard],
+      shards: () => [shard],
       log: { info: note, warn: note, error: note },
       onRoom: () => rooms++
     })
@@ -67,7 +67,7 @@ t.test('a share of a huge volume is at most 10 GiB', (t) => {
     },
     dataDir: '/data',
     minFree: { kind: 'ratio', ratio: 0.05 },
-    shards: [{ setFull: (isFull: boolean) => told.push(isFull) } as unknown as unknown as ShardLog],
+    shards: () => [{ setFull: (isFull: boolean) => told.push(isFull) } as unknown as ShardLog],
     log: { info: () => {}, warn: () => {}, error: () => {} },
     onRoom: () => {}
   })
