@@ -4,6 +4,7 @@
 
 import { checkTagMatch, isCovered, type TagMatch } from '../core/tag.ts'
 import { formatBytes } from '../core/units.ts'
+import { parseFieldPath } from '../plugin/field-path.ts'
 import type { CheckedBlock } from './block.ts'
 import type { Report } from './convert.ts'
 import type { ConfigPath } from './findings.ts'
@@ -85,17 +86,29 @@ function routeOf(
     ageMsMax: route.max_age ?? null,
     keepMs: route.keep,
     lanes: route.lanes,
-    laneKey: laneKeyOf(route),
+    laneKey: isSound('shard_by') ? laneKeyOf(route, path, scope.report) : null,
     compression: route.compression
   }
 }
 
 /** Lanes without a key are filled by the tag. */
-function laneKeyOf({ lanes, shard_by }: ShellRoute): RouteConfig['laneKey'] {
-  if (lanes === 1) return null
-  return shard_by === undefined || shard_by === 'tag'
-    ? { kind: 'tag' }
-    : { kind: 'field', name: shard_by }
+function laneKeyOf(
+  { lanes, shard_by }: ShellRoute,
+  path: ConfigPath,
+  report: Report
+): RouteConfig['laneKey'] {
+  if (shard_by === undefined || shard_by === 'tag') return lanes === 1 ? null : { kind: 'tag' }
+  const names = parseFieldPath(shard_by)?.map(String) ?? null
+  if (names === null) {
+    const message = `"${shard_by}" is no field`
+    report('MR_CONFIG_INVALID', [...path, 'shard_by'], message, 'tag, a field, or a path like a.b')
+    return null
+  }
+  if (lanes === 1) {
+    const message = 'one lane has nothing to decide on'
+    report('MR_CONFIG_INVALID', [...path, 'shard_by'], message, 'add lanes, for example lanes: 8')
+  }
+  return lanes === 1 ? null : { kind: 'field', path: names }
 }
 
 function matchOf(

@@ -84,10 +84,10 @@ export interface RouteConfig {
   readonly keepMs: number
   /** Shards of each ingest thread. */
   readonly lanes: number
-  /** What decides the lane: the tag, or the text of a top-level field; null with one lane. */
+  /** What decides the lane: the tag, or the value of a field (names of keys from the record inward); null with one lane. */
   readonly laneKey:
     | { readonly kind: 'tag' }
-    | { readonly kind: 'field'; readonly name: string }
+    | { readonly kind: 'field'; readonly path: readonly string[] }
     | null
   readonly compression: 'none' | 'zstd'
 }

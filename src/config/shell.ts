@@ -249,13 +249,14 @@ const route = Type.Object(
       default: 1,
       minimum: 1,
       maximum: 64,
-      description: 'Parts of the queue that are drained side by side; see `shard_by`.'
+      description:
+        'Parts of the queue that are drained in turns, so that a tenant that floods fills its own; see `shard_by`.'
     }),
     shard_by: Type.Optional(
       Type.String({
         minLength: 1,
         description:
-          'What decides the lane of a record: `tag`, or the name of a top-level field of the record.'
+          'What decides the lane of a record: `tag`, or a field of the record, for example `tenant` or `kubernetes.namespace_name`. Records without the field go by their tag.'
       })
     ),
     compression: Type.Enum(['none', 'zstd'], {

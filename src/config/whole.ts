@@ -1,7 +1,8 @@
 // Runs on: main.
 // What the schemas do not show: addresses that two listeners want, outputs that nothing uses, more queues than fit.
 
-import { SHARDS_PER_THREAD_MAX } from '../core/limits.ts'
+import { LANES_MAX, SHARDS_PER_THREAD_MAX } from '../core/limits.ts'
+import { formatBytes } from '../core/units.ts'
 import { formatListenAddress, parseListenAddress } from '../net/listen-address.ts'
 import type { Report } from './convert.ts'
 import { formatPath } from './findings.ts'
@@ -65,10 +66,32 @@ export function checkUnused(
   }
 }
 
-/** Shards of one ingest thread: one per route, one per input for what it refuses, one for unmatched tags. */
+/** Smallest share of a queue that one lane may have: two segments. */
+const LANE_BYTES_MIN = 2 * 1024 * 1024
+
+/**
+ * Shards of a route: one per ingest thread and lane. Shards of one ingest thread: those of every route, one per input for
+ * what it refuses, one for unmatched tags.
+ */
 export function checkShards(config: MillraceConfig, report: Report): void {
-  const shardCount = config.routes.length + Object.keys(config.inputs).length + 1
+  const { ingest } = config.threads
+  for (const { bytesMax, id, lanes } of config.routes) {
+    const path = ['routes', id, 'lanes']
+    const shardCount = lanes * ingest
+    if (shardCount > LANES_MAX) {
+      const message = `${lanes} lanes on each of ${ingest} ingest threads are over ${LANES_MAX}`
+      const hint = `at most ${Math.floor(LANES_MAX / ingest)} lanes, or fewer ingest threads`
+      report('MR_CONFIG_INVALID', path, message, hint)
+    } else if (lanes > 1 && bytesMax / shardCount < LANE_BYTES_MIN) {
+      const message = `each of ${shardCount} lanes would hold ${formatBytes(Math.floor(bytesMax / shardCount))}`
+      const hint = `max_bytes of at least ${formatBytes(shardCount * LANE_BYTES_MIN)}, or fewer lanes`
+      report('MR_CONFIG_INVALID', path, message, hint)
+    }
+  }
+  const laneCount = config.routes.reduce((sum, { lanes }) => sum + lanes, 0)
+  const shardCount = laneCount + Object.keys(config.inputs).length + 1
   if (shardCount <= SHARDS_PER_THREAD_MAX) return
   const message = `${shardCount} queues exceed the ${SHARDS_PER_THREAD_MAX} of an ingest thread`
-  report('MR_CONFIG_INVALID', ['routes'], message, 'join routes that differ only in their tags')
+  const hint = 'join routes that differ only in their tags, or use fewer lanes'
+  report('MR_CONFIG_INVALID', ['routes'], message, hint)
 }

@@ -34,6 +34,8 @@ export const PARTIAL_BYTES_MAX = 64 * MIB
 export const CURSOR_RANGES_MAX = 4000
 /** Shards of one ingest thread: what 1 GiB of kernel memory has slabs for. */
 export const SHARDS_PER_THREAD_MAX = 512
+/** Shards that one route writes: ingest threads x lanes. A chunk id says in 64 bits which of them have its message. */
+export const LANES_MAX = 64
 /** Tags that a router remembers; Docker's default tag is a container id, so there is no end to them. */
 export const TAG_CACHE_MAX = 4096
 /** Input bytes of one pool task. */

@@ -2,6 +2,7 @@
 // Takes messages for the shards of their routes. Invariants: a message is checked against every matched route before any of
 // its bytes are taken, so a full route keeps it whole; should a disk fail in between, the routes that have it are
 // remembered and not given it again. One commit pass per turn of the event loop.
+// A route whose lanes are chosen by a field gets the message in parts, one per lane; each of them is a target of its own.
 // Limits: UNSYNCED_BYTES_MAX written and not synced per thread, then messages stay with their connections.
 
 import type { Clock } from '../core/clock.ts'
@@ -15,29 +16,17 @@ import type {
   RefusedBytes,
   Run
 } from '../plugin/input.ts'
-import type { ShardAppender } from '../storage/append.ts'
-import type { ControlBlock } from './control-block.ts'
 import { encodeInputLetter } from './input-letter.ts'
+import { isWhole, type LaneGroup, type Splitter, sharesOf } from './lane-group.ts'
 import type { RoomWaiters } from './pressure.ts'
+import type { RouteTarget } from './route-target.ts'
 import type { Router } from './router.ts'
-
-/** The shard of a route that this thread writes. */
-export interface RouteTarget {
-  /** `routes/<route>`, `dlq/in.<input>`, `dlq/unmatched`. */
-  readonly log: string
-  readonly writer: ShardAppender
-  readonly control: ControlBlock
-  readonly overflow: 'block' | 'drop_oldest' | 'drop_newest'
-  /** Whether records that `drop_newest` refuses are acknowledged nevertheless. */
-  readonly isDroppedAcked: boolean
-  readonly bytesMax: number
-  /** Something was appended since the last commit. The appender's own. */
-  isDirty: boolean
-}
 
 export interface AppenderOptions {
   readonly clock: Clock
-  readonly router: Router<RouteTarget>
+  readonly router: Router<RouteTarget | LaneGroup>
+  /** For routes whose lanes are chosen by a field. */
+  readonly splitter: Splitter
   readonly deadLetters: (inputId: string) => RouteTarget
   readonly room: RoomWaiters
   /** Runs a function in a later phase of this turn of the event loop. */
@@ -78,12 +67,10 @@ export class QueueAppender implements Appender {
       settleLater(listener, true)
       return 'taken'
     }
-    return this.#appendTo(
-      this.#options.router.lookup(source.inputId, first.tag),
-      source,
-      runs,
-      listener
-    )
+    const routes = this.#options.router.lookup(source.inputId, first.tag)
+    return isWhole(routes)
+      ? this.#appendTo(routes, source, runs, null, listener)
+      : this.#appendByLane(routes, source, runs, listener)
   }
 
   refuse(
@@ -93,7 +80,7 @@ export class QueueAppender implements Appender {
   ): AppendOutcome {
     const target = this.#options.deadLetters(source.inputId)
     const runs = encodeInputLetter(source, letter, this.#options.clock.nowMs())
-    return this.#appendTo([target], source, runs, listener)
+    return this.#appendTo([target], source, runs, null, listener)
   }
 
   onRoom(callback: () => void): void {
@@ -105,10 +92,30 @@ export class QueueAppender implements Appender {
     this.#commitDirty()
   }
 
+  #appendByLane(
+    routes: readonly (RouteTarget | LaneGroup)[],
+    source: AppendSource,
+    runs: readonly Run[],
+    listener: DurableListener | null
+  ): AppendOutcome {
+    const { splitter } = this.#options
+    try {
+      const shares = sharesOf(routes, runs, splitter)
+      if (shares === null) return 'full'
+      const targets = shares.map(({ target }) => target)
+      const parts = shares.map((share) => share.runs)
+      return this.#appendTo(targets, source, runs, parts, listener)
+    } finally {
+      splitter.release()
+    }
+  }
+
+  /** `parts`: what each target gets; null: all of them the runs. */
   #appendTo(
     targets: readonly RouteTarget[],
     source: AppendSource,
     runs: readonly Run[],
+    parts: readonly (readonly Run[])[] | null,
     listener: DurableListener | null
   ): AppendOutcome {
     if (this.#unsyncedBytes > UNSYNCED_BYTES_MAX && this.#readUnsynced() > UNSYNCED_BYTES_MAX) {
@@ -125,10 +132,11 @@ export class QueueAppender implements Appender {
     let isAppended = false
     for (const [i, target] of targets.entries()) {
       if (state.taken?.targets.has(target)) continue
+      const mine = parts?.[i] ?? runs
       if (rooms[i] === 'drop') {
-        target.control.addDroppedNewest(runs.reduce((sum, run) => sum + run.recordCount, 0))
+        target.control.addDroppedNewest(mine.reduce((sum, run) => sum + run.recordCount, 0))
         settleLater(waiter, target.isDroppedAcked)
-      } else if (this.#appendRuns(target, state, runs, waiter)) {
+      } else if (this.#appendRuns(target, state, mine, waiter)) {
         isAppended = true
       } else {
         return 'full'

@@ -13,11 +13,13 @@ import type { CreateInput, Input, InputAddresses, InputContext } from '../plugin
 import type { OutputLog } from '../plugin/output.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { FromIngest, IngestThreadData, ToIngest } from '../threads/messages.ts'
-import { QueueAppender, type RouteTarget } from './appender.ts'
+import { QueueAppender } from './appender.ts'
 import { Doorbell } from './control-block.ts'
 import { type ResendChannel, type ResendNews, ResendTable, recoveredKeys } from './dedupe.ts'
 import { SharedCounters } from './input-counters.ts'
+import { type LaneGroup, laneChooser } from './lane-group.ts'
 import { RoomWaiters } from './pressure.ts'
+import type { RouteTarget } from './route-target.ts'
 import { Router } from './router.ts'
 import { ShardSet } from './shard-set.ts'
 
@@ -71,12 +73,13 @@ export class IngestMain {
     const past = this.#createRouter(() => {})
     const inputIds = Object.keys(data.config.inputs)
     const known = recoveredKeys(data.shards, (tag) =>
-      inputIds.map((id) => past.lookup(id, tag).map(({ log }) => log))
+      inputIds.map((id) => past.lookup(id, tag).map(logOf))
     )
     this.#resends = new ResendTable(known, channel)
     this.#appender = new QueueAppender({
       clock,
       router,
+      splitter: this.#kernel.lanes,
       deadLetters: (inputId) => this.#shards.target(`dlq/in.${inputId}`),
       room: this.#room
     })
@@ -164,11 +167,13 @@ export class IngestMain {
     return new SharedCounters(new Float64Array(this.#options.data.counters), ordinal)
   }
 
-  #createRouter(onUnmatched: (input: string, tag: string) => void): Router<RouteTarget> {
+  #createRouter(
+    onUnmatched: (input: string, tag: string) => void
+  ): Router<RouteTarget | LaneGroup> {
     const { routes } = this.#options.data.config
     return new Router({
       rules: routes.map((route) => ({
-        target: this.#shards.target(`routes/${route.id}`),
+        targetOf: laneChooser(route, this.#shards.lanes(`routes/${route.id}`), this.#kernel.hash),
         matches: compileTagMatch(route.match),
         from: route.from === null ? null : new Set(route.from),
         isContinue: route.goesOn
@@ -198,6 +203,9 @@ export class IngestMain {
     })
   }
 }
+
+const logOf = (target: RouteTarget | LaneGroup): string =>
+  target.kind === 'shard' ? target.log : (target.lanes[0]?.log ?? '')
 
 function logTo({ post }: IngestOptions): OutputLog {
   const at = (level: 'info' | 'warn' | 'error') => (fields: object, message: string) =>

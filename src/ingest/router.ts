@@ -5,9 +5,9 @@
 
 import { TAG_CACHE_MAX } from '../core/limits.ts'
 
-/** One route as the router sees it; `target` is what the caller stores records with. */
+/** One route as the router sees it; `targetOf` gives what the caller stores records of a tag with. */
 export interface RouteRule<T> {
-  readonly target: T
+  readonly targetOf: (tag: Uint8Array) => T
   readonly matches: (tag: string) => boolean
   /** Inputs it takes records of; null: all. */
   readonly from: ReadonlySet<string> | null
@@ -35,18 +35,19 @@ export class Router<T> {
   lookup(inputId: string, tag: Uint8Array): readonly T[] {
     let routes = this.#inputs.get(inputId)
     if (routes === undefined) {
-      routes = new InputRoutes((text) => this.#match(inputId, text))
+      routes = new InputRoutes((tag) => this.#match(inputId, tag))
       this.#inputs.set(inputId, routes)
     }
     return routes.lookup(tag)
   }
 
-  #match(inputId: string, tag: string): readonly T[] {
+  #match(inputId: string, bytes: Buffer): readonly T[] {
+    const tag = bytes.toString()
     const targets: T[] = []
     for (const rule of this.#options.rules) {
       if (rule.from !== null && !rule.from.has(inputId)) continue
       if (!rule.matches(tag)) continue
-      targets.push(rule.target)
+      targets.push(rule.targetOf(bytes))
       if (!rule.isContinue) return targets
     }
     if (targets.length > 0) return targets
@@ -57,13 +58,13 @@ export class Router<T> {
 
 /** The tags of one input. */
 class InputRoutes<T> {
-  readonly #match: (tag: string) => readonly T[]
+  readonly #match: (tag: Buffer) => readonly T[]
   /** Keyed by the tag's bytes as latin1; a Map keeps its order, so the first key is the oldest. */
   readonly #known = new Map<string, readonly T[]>()
   #lastTag = Buffer.alloc(0)
   #lastTargets: readonly T[] | null = null
 
-  constructor(match: (tag: string) => readonly T[]) {
+  constructor(match: (tag: Buffer) => readonly T[]) {
     this.#match = match
   }
 
@@ -82,7 +83,7 @@ class InputRoutes<T> {
       const oldest = this.#known.keys().next()
       if (oldest.done !== true) this.#known.delete(oldest.value)
     }
-    const targets = this.#match(tag.toString())
+    const targets = this.#match(tag)
     this.#known.set(key, targets)
     return targets
   }

@@ -13,8 +13,8 @@ import { trimKeptMemory } from '../storage/kept-frames.ts'
 import { ShardWriter } from '../storage/shard-writer.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { FromIngest, IngestThreadData, ShardSpec } from '../threads/messages.ts'
-import type { RouteTarget } from './appender.ts'
 import { ControlBlock, type Doorbell } from './control-block.ts'
+import type { RouteTarget } from './route-target.ts'
 
 /** What a log asks of its shards. */
 type LogPolicy = Pick<RouteTarget, 'overflow' | 'isDroppedAcked' | 'bytesMax'> & {
@@ -39,7 +39,8 @@ export interface ShardSetOptions {
 const SLAB_BYTES = 1024 * 1024
 
 export class ShardSet {
-  readonly #targets = new Map<string, RouteTarget>()
+  /** By log, in the order of their numbers. */
+  readonly #targets = new Map<string, RouteTarget[]>()
   readonly #clock: Clock
   readonly #doorbell: Doorbell
 
@@ -48,32 +49,50 @@ export class ShardSet {
     this.#clock = options.clock
     invariant(shards.length <= SHARDS_PER_THREAD_MAX, `${shards.length} shards on one thread`)
     this.#doorbell = options.doorbell
-    for (const spec of shards) this.#targets.set(spec.log, createTarget(options, spec))
+    for (const spec of shards.toSorted((one, other) => one.shardNumber - other.shardNumber)) {
+      const target = createTarget(options, spec)
+      const others = this.#targets.get(spec.log)
+      if (others === undefined) this.#targets.set(spec.log, [target])
+      else others.push(target)
+    }
   }
 
-  /** The shard of a log; every thread has one of each. */
+  /** The shards of a log that this thread writes, one per lane. */
+  lanes(log: string): readonly RouteTarget[] {
+    const targets = this.#targets.get(log)
+    invariant(targets !== undefined, `no shard of ${log} on this thread`)
+    return targets
+  }
+
+  /** The shard of a log without lanes. */
   target(log: string): RouteTarget {
-    const target = this.#targets.get(log)
-    invariant(target !== undefined, `no shard of ${log} on this thread`)
+    const [target, ...others] = this.lanes(log)
+    invariant(target !== undefined && others.length === 0, `${log} has lanes`)
     return target
   }
 
   /** Once a second: readers learn that nothing older will come, old segments end. */
   tick(): void {
-    for (const { control, writer } of this.#targets.values()) control.setWatermark(writer.tick())
+    for (const { control, writer } of this.#all()) control.setWatermark(writer.tick())
     trimKeptMemory(this.#clock.monotonicMs())
     this.#doorbell.ring()
   }
 
   /** Main made room in these logs. */
   probe(logs: readonly string[]): void {
-    for (const log of logs) this.#targets.get(log)?.writer.probe()
+    for (const log of logs) {
+      for (const { writer } of this.#targets.get(log) ?? []) writer.probe()
+    }
   }
 
   /** Writes and syncs everything and ends the segments. */
   async close(): Promise<void> {
-    await Promise.all([...this.#targets.values()].map(({ writer }) => writer.close()))
+    await Promise.all(this.#all().map(({ writer }) => writer.close()))
     this.#doorbell.ring()
+  }
+
+  #all(): RouteTarget[] {
+    return [...this.#targets.values()].flat()
   }
 }
 
@@ -81,8 +100,9 @@ function createTarget(options: ShardSetOptions, spec: ShardSpec): RouteTarget {
   const { clock, data, doorbell, kernel, storage } = options
   const policy = policyOf(data.config, spec.log)
   const control = new ControlBlock(spec.control, doorbell)
-  // A limit holds over all threads; senders spread evenly over them.
-  const bytesMax = policy.bytesMax / data.count
+  // A limit holds over all shards: senders spread evenly over the threads, and a lane may fill its own share alone.
+  const laneCount = data.shards.filter(({ log }) => log === spec.log).length
+  const bytesMax = policy.bytesMax / (data.count * laneCount)
   const writer = new ShardWriter({
     storage,
     clock,
@@ -96,7 +116,17 @@ function createTarget(options: ShardSetOptions, spec: ShardSpec): RouteTarget {
     observer: observe(options, spec, control)
   })
   const { isDroppedAcked, overflow } = policy
-  return { log: spec.log, writer, control, overflow, isDroppedAcked, bytesMax, isDirty: false }
+  return {
+    kind: 'shard',
+    log: spec.log,
+    shardNumber: spec.shardNumber,
+    writer,
+    control,
+    overflow,
+    isDroppedAcked,
+    bytesMax,
+    isDirty: false
+  }
 }
 
 /**

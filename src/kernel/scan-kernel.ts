@@ -19,6 +19,7 @@ import { firstBytesOf } from './first-bytes.ts'
 import { createFrameHash, type FrameHash, type HashExports } from './frame-hash.ts'
 import { instantiateKernel, type Kernel } from './instance.ts'
 import { JsonConverter, type JsonExports, jsonImports } from './json-converter.ts'
+import { type LaneExports, LaneSplitter } from './lane-splitter.ts'
 import { ROW_BYTES, type ScanTables, ScanUnit } from './scan-unit.ts'
 
 /**
@@ -57,7 +58,7 @@ export interface ScanKernelOptions {
   readonly isTimeUnitGuessed?: boolean
 }
 
-interface ScanExports extends HashExports, JsonExports {
+interface ScanExports extends HashExports, JsonExports, LaneExports {
   scanSetTables(...words: number[]): void
   scanSetLimits(...words: number[]): void
   scanStream(start: number, end: number, scanned: number, left: number, decided: number): number
@@ -99,6 +100,7 @@ export class ScanKernel {
   readonly readBuffer: Buffer
   readonly hash: FrameHash
   readonly json: JsonConverter
+  readonly lanes: LaneSplitter
   /** Of the last scan: bytes behind which everything is told by the units. */
   consumedBytes = 0
   /** Of the last scan: least length of the first incomplete message; no need to scan before. 0: there is none. */
@@ -127,6 +129,7 @@ export class ScanKernel {
     this.#blocks = new BlockAllocator(regionBytes)
     this.#blocksByte = this.#kernel.reserve(regionBytes)
     this.json = new JsonConverter(this.#kernel, this)
+    this.lanes = new LaneSplitter(this.#kernel, this)
     this.#kernel.exports.scanSetLimits(
       options.messageBytesMax ?? MESSAGE_BYTES_MAX,
       MERGED_UNIT_BYTES_MAX,

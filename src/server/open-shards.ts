@@ -42,9 +42,9 @@ export interface OpenedShard {
 export const shardLabel = (shardNumber: number): string => String(shardNumber).padStart(2, '0')
 export const routeOf = (log: string): string => log.slice(log.indexOf('/') + 1)
 
-/** Shard numbers of a log: those of the ingest threads, and those of threads that are gone. */
-export function shardNumbers(context: StoreContext, log: string, threadCount: number): number[] {
-  const numbers = new Set(Array.from({ length: threadCount }, (_, index) => index))
+/** Shard numbers of a log: those that are written, and those whose thread or lane is gone. */
+export function shardNumbers(context: StoreContext, log: string, writtenCount: number): number[] {
+  const numbers = new Set(Array.from({ length: writtenCount }, (_, index) => index))
   const directory = join(context.dataDir, log)
   if (context.storage.stat(directory) !== null) {
     for (const name of context.storage.readdir(directory)) {

@@ -102,7 +102,10 @@ export class Store {
   shardsByThread(threadCount: number): OpenedShard['spec'][][] {
     return Array.from({ length: threadCount }, (_, index) =>
       this.shards
-        .filter(({ shardLog, spec }) => spec.shardNumber === index && !shardLog.isRetired)
+        .filter(({ shardLog, spec }) => {
+          const lanes = this.#lanesOf(spec.log)
+          return !shardLog.isRetired && Math.floor(spec.shardNumber / lanes) === index
+        })
         .map(({ spec }) => ({
           ...spec,
           recoveredIngestIds: this.shardsOf(spec.log).flatMap(
@@ -143,8 +146,9 @@ export class Store {
     const threadCount = config.threads.ingest
     for (const route of config.routes) {
       const log = `routes/${route.id}`
-      const shards = shardNumbers(this.context, log, threadCount).map((shardNumber) => {
-        const isWritten = shardNumber < threadCount
+      const writtenCount = threadCount * route.lanes
+      const shards = shardNumbers(this.context, log, writtenCount).map((shardNumber) => {
+        const isWritten = shardNumber < writtenCount
         const retirement = isWritten ? null : { keepsIds: true, onRemoved: () => undefined }
         return openRouteShard(this.context, route, shardNumber, retirement)
       })
@@ -160,6 +164,10 @@ export class Store {
       )
       this.#keep(log, shards)
     }
+  }
+
+  #lanesOf(log: string): number {
+    return this.#config.routes.find(({ id }) => log === `routes/${id}`)?.lanes ?? 1
   }
 
   #openAdopted(orphan: string, route: RouteConfig): OpenedShard[] {

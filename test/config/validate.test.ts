@@ -281,3 +281,44 @@ t.test('a valid configuration touches nothing either: the data directory is not 
   t.equal(existsSync(join(directory, 'cwd/queues')), false)
   t.end()
 })
+
+t.test('lanes: what decides them, and how many there may be', (t) => {
+  const text = (threads: number, options: string) => `
+version: 1
+threads: {ingest: ${threads}}
+inputs: {app: {type: socket, listen: "127.0.0.1:1"}}
+outputs: {found: {type: search, endpoints: "http://a", index: x}}
+routes: {all: {to: found, ${options}}}
+`
+  const keyOf = (options: string) => validated(text(1, options)).config?.routes[0]?.laneKey
+  t.same(keyOf('lanes: 8'), { kind: 'tag' })
+  t.same(keyOf('lanes: 8, shard_by: tag'), { kind: 'tag' })
+  t.same(keyOf('lanes: 8, shard_by: tenant'), { kind: 'field', path: ['tenant'] })
+  t.same(keyOf('lanes: 8, shard_by: "kubernetes.labels[\\"a.b\\"]"'), {
+    kind: 'field',
+    path: ['kubernetes', 'labels', 'a.b']
+  })
+  t.equal(keyOf('lanes: 1'), null)
+  const findingOf = (threads: number, options: string) => {
+    const { findings } = validated(text(threads, options))
+    return findings.map(({ path, message }) => `${path}: ${message}`)
+  }
+  t.same(findingOf(8, 'lanes: 8'), [])
+  t.same(findingOf(9, 'lanes: 8'), [
+    'routes.all.lanes: 8 lanes on each of 9 ingest threads are over 64'
+  ])
+  t.same(findingOf(1, 'lanes: 8, max_bytes: 15MiB'), [
+    'routes.all.lanes: each of 8 lanes would hold 1.88MiB'
+  ])
+  t.same(findingOf(1, 'shard_by: tenant'), [
+    'routes.all.shard_by: one lane has nothing to decide on'
+  ])
+  t.same(findingOf(1, 'lanes: 2, shard_by: ".x"'), ['routes.all.shard_by: ".x" is no field'])
+  const many = Array.from({ length: 9 }, (_, i) => `r${i}: {match: a${i}, to: found, lanes: 64}`)
+  const crowded = validated(text(1, '').replace(/routes:.*/, `routes: {${many.join(', ')}}`))
+  t.same(
+    crowded.findings.map(({ message }) => message),
+    ['578 queues exceed the 512 of an ingest thread']
+  )
+  t.end()
+})

@@ -43,7 +43,7 @@ function build(targets: readonly FakeTarget[]): Built {
     clock,
     router: new Router({
       rules: targets.map((target) => ({
-        target,
+        targetOf: () => target,
         matches: () => true,
         from: null,
         isContinue: true
@@ -51,6 +51,7 @@ function build(targets: readonly FakeTarget[]): Built {
       unmatched: fakeTarget('dlq/unmatched'),
       onUnmatched: () => {}
     }),
+    splitter: { split: () => null, release() {} },
     deadLetters: () => letters,
     room: new RoomWaiters(),
     schedule: (commit) => turns.push(commit)

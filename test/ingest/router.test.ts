@@ -8,7 +8,7 @@ interface Seen {
   readonly unmatched: string[]
 }
 
-type Rule = Partial<Omit<RouteRule<string>, 'target' | 'matches'>> & {
+type Rule = Partial<Omit<RouteRule<string>, 'targetOf' | 'matches'>> & {
   target: string
   tags: RegExp
 }
@@ -18,7 +18,7 @@ function build(rules: readonly Rule[]): Seen {
   const unmatched: string[] = []
   const router = new Router({
     rules: rules.map(({ target, tags, from = null, isContinue = false }) => ({
-      target,
+      targetOf: () => target,
       from,
       isContinue,
       matches: (tag) => {

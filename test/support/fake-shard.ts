@@ -1,7 +1,7 @@
 // A shard writer in memory: keeps what was appended and tells waiters when the test says so.
 
-import type { RouteTarget } from '../../src/ingest/appender.ts'
 import { ControlBlock, Doorbell } from '../../src/ingest/control-block.ts'
+import type { RouteTarget } from '../../src/ingest/route-target.ts'
 import type { AppendGroup, ShardAppender, Waiter } from '../../src/storage/append.ts'
 import { CONTROL_BLOCK_BYTES, type ShardState } from '../../src/threads/shared.ts'
 
@@ -73,7 +73,9 @@ export interface FakeTarget extends RouteTarget {
 export function fakeTarget(log: string, rest: Partial<RouteTarget> = {}): FakeTarget {
   const shared = new SharedArrayBuffer(CONTROL_BLOCK_BYTES)
   return {
+    kind: 'shard',
     log,
+    shardNumber: 0,
     control: new ControlBlock(shared, new Doorbell(new SharedArrayBuffer(4))),
     overflow: 'block',
     isDroppedAcked: false,

@@ -100,7 +100,10 @@ export class IngestHost {
       'dlq/unmatched'
     ]
     const { index, count } = options.thread ?? { index: 0, count: 1 }
-    this.shards = logs.map((log) => this.#spec(log, index))
+    this.shards = logs.flatMap((log) => {
+      const lanes = routes.find(({ id }) => log === `routes/${id}`)?.lanes ?? 1
+      return Array.from({ length: lanes }, (_, lane) => this.#spec(log, index * lanes + lane))
+    })
     const counters = new SharedArrayBuffer(ingestCounterBytes(inputIds.length))
     this.#counters = new Float64Array(counters)
     this.data = {
@@ -167,13 +170,13 @@ export class IngestHost {
     return new BigInt64Array(spec.control)
   }
 
-  groups(log = 'routes/all'): StoredGroup[] {
-    return storedGroups(this.#options.directory, log, this.#options.thread?.index ?? 0)
+  groups(log = 'routes/all', shardNumber = this.#options.thread?.index ?? 0): StoredGroup[] {
+    return storedGroups(this.#options.directory, log, shardNumber)
   }
 
   /** Records in the order of the queue, decoded. */
-  records(log = 'routes/all'): StoredRecord[] {
-    return this.groups(log).flatMap(recordsOf)
+  records(log = 'routes/all', shardNumber?: number): StoredRecord[] {
+    return this.groups(log, shardNumber).flatMap(recordsOf)
   }
 
   recordCount(log = 'routes/all'): number {

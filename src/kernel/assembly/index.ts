@@ -20,6 +20,8 @@ export {
   scanValuesLeft
 } from './scan'
 
+export { laneBegin, laneGather, laneRowCount, laneSetTables, laneSplit } from './lane-split'
+
 export {
   badTimeCount,
   beginFrame,
