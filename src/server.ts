@@ -145,6 +145,7 @@ class Parts {
       stepsModule: options.stepsModule,
       moduleBase: `${pathToFileURL(config.baseDir).href}/`,
       uuid: Buffer.from(this.store.context.store.uuid).toString('hex'),
+      store: this.store.context.store,
       clock: systemClock,
       random: systemRandom,
       log,

@@ -2,6 +2,7 @@
 // The configuration after validation: plain data that crosses to the threads. Sizes are bytes, times milliseconds,
 // templates compiled. What a user may write stands in config/shell.ts; defaults are there and nowhere else.
 
+import type { StoreKeys } from '../core/encryption-keys.ts'
 import type { TagMatch } from '../core/tag.ts'
 
 export interface MillraceConfig {
@@ -48,6 +49,8 @@ export interface QueueConfig {
   readonly isNetworkFsAllowed: boolean
   /** Bytes per second that a destination reads while it is far behind. */
   readonly catchupBytesPerSecond: number
+  /** Keys of encrypted frames; null: none, everything is stored plain. */
+  readonly keys: StoreKeys | null
   /** Bytes per second; 0: no scrub. */
   readonly scrubBytesPerSecond: number
 }

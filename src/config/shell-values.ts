@@ -1,6 +1,7 @@
 // Runs on: main.
 // The shell's values in the form that the server reads: defaults that depend on the machine, sizes that may be shares.
 
+import type { StoreKeys } from '../core/encryption-keys.ts'
 import { parseBytes } from '../core/units.ts'
 import type { AdminConfig, QueueConfig } from './schema.ts'
 import type { Shell } from './shell.ts'
@@ -18,7 +19,7 @@ export function adminOf(admin: Shell['admin']): AdminConfig {
   return { listen: admin.listen, hosts: admin.hosts, token: admin.token ?? null }
 }
 
-export function queueOf(queue: Shell['queue']): QueueConfig {
+export function queueOf(queue: Shell['queue'], keys: StoreKeys | null): QueueConfig {
   return {
     minFree: minFreeOf(queue.min_free),
     segmentBytesMax: queue.segment_bytes,
@@ -28,6 +29,7 @@ export function queueOf(queue: Shell['queue']): QueueConfig {
     onIoError: queue.on_io_error,
     isNetworkFsAllowed: queue.allow_network_fs,
     catchupBytesPerSecond: queue.catchup_read_rate,
+    keys,
     scrubBytesPerSecond: queue.scrub_rate
   }
 }

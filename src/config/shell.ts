@@ -3,6 +3,7 @@
 // `millrace schema` and docs/reference/options.md.
 
 import { type Static, Type } from 'typebox'
+import { KEY_ID_MAX } from '../core/encryption-keys.ts'
 import { COMPONENT_ID_PATTERN } from '../core/names.ts'
 import { formatDuration } from '../core/units.ts'
 import { bytes, duration, listen, secret, stringList } from '../plugin/fields.ts'
@@ -76,6 +77,34 @@ const admin = Type.Object(
   { ...closed, default: {}, description: 'The admin server.' }
 )
 
+const keyId = (description: string) =>
+  Type.Integer({ minimum: 1, maximum: KEY_ID_MAX, description })
+
+const encryption = Type.Object(
+  {
+    key: Type.Optional(
+      secret({
+        description:
+          'Key of new segments: 32 bytes as base64 or hex. Without one new segments are plain, and stored ones are read with the old keys.'
+      })
+    ),
+    id: Type.Optional(
+      keyId('Number of the key, 1 to 255. Segments name it; a new key needs a new number.')
+    ),
+    old: Type.Array(
+      Type.Object(
+        {
+          id: keyId('Number of the key.'),
+          key: secret({ description: 'A key that stored segments were written with.' })
+        },
+        closed
+      ),
+      { default: [], description: 'Keys from before: kept until no segment names them.' }
+    )
+  },
+  { ...closed, description: 'Encryption of everything that is queued on disk, AES-256-GCM.' }
+)
+
 const queue = Type.Object(
   {
     min_free: Type.String({
@@ -120,6 +149,7 @@ const queue = Type.Object(
       min: '1MiB',
       description: 'What each destination that is far behind reads per second at most.'
     }),
+    encryption: Type.Optional(encryption),
     scrub_rate: bytes({
       default: '0',
       description:

@@ -10,6 +10,7 @@ import type { Registry } from '../plugin/registry.ts'
 import { BlockChecker } from './block.ts'
 import type { Report } from './convert.ts'
 import { applyDefaults } from './defaults.ts'
+import { encryptionOf } from './encryption.ts'
 import { type Finding, formatPath, sortFindings } from './findings.ts'
 import type { LoadedConfig } from './load.ts'
 import { treeAt } from './places.ts'
@@ -75,6 +76,7 @@ export function validateConfig(
   const values = shell.value as Shell
   const listen = shell.hasFault('admin') ? [] : values.admin.listen
   checkAdmin(listen, report)
+  const keys = shell.hasFault('queue') ? null : encryptionOf(values.queue.encryption, report)
   checkAddresses(plugins.listeners, listen, report)
   // With a faulty route it is not known what is used.
   if (routes.length > 0 && routes.length === Object.keys(blocks.routes).length) {
@@ -89,7 +91,7 @@ export function validateConfig(
           baseDir: loaded.baseDir,
           threads: threadsOf(values.threads, environment.coreCount),
           admin: adminOf(values.admin),
-          queue: queueOf(values.queue),
+          queue: queueOf(values.queue, keys),
           drainTimeoutMs: values.drain_timeout,
           inputs: plugins.inputs,
           routes,

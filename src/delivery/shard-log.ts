@@ -233,7 +233,8 @@ export class ShardLog {
       segment(ordinal) {
         const found = segments.all[ordinal - (segments.all[0]?.ordinal ?? 0)]
         if (found === undefined) throw new Error(`segment ${ordinal} of ${log.log} is gone`)
-        return { path: found.path, salt: found.salt, epoch: found.epoch }
+        const { epoch, firstOffset, path, salt } = found
+        return { path, salt, epoch, firstOffset }
       },
       get watermarkMs() {
         return log.watermarkMs

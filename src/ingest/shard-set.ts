@@ -10,6 +10,7 @@ import type { InputCounters } from '../plugin/input.ts'
 import type { WriterObserver } from '../storage/append.ts'
 import { segmentBytesFor } from '../storage/format.ts'
 import { trimKeptMemory } from '../storage/kept-frames.ts'
+import type { Compression } from '../storage/payload-encoder.ts'
 import { ShardWriter } from '../storage/shard-writer.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { FromIngest, IngestThreadData, ShardSpec } from '../threads/messages.ts'
@@ -20,6 +21,7 @@ import type { RouteTarget } from './route-target.ts'
 type LogPolicy = Pick<RouteTarget, 'overflow' | 'isDroppedAcked' | 'bytesMax'> & {
   readonly durability: 'sync' | 'interval' | 'os' | 'memory'
   readonly syncIntervalMs: number
+  readonly compression: Compression
 }
 
 export interface ShardSetOptions {
@@ -112,6 +114,7 @@ function createTarget(options: ShardSetOptions, spec: ShardSpec): RouteTarget {
     slab: kernel.reserve(SLAB_BYTES),
     segmentBytes: segmentBytesOf(options, spec, bytesMax),
     durability: policy.durability,
+    compression: policy.compression,
     syncIntervalMs: policy.syncIntervalMs,
     observer: observe(options, spec, control)
   })
@@ -186,6 +189,7 @@ function policyOf(config: MillraceConfig, log: string): LogPolicy {
   const { dlqBytesMax, dlqOverflow } = config.queue
   return {
     durability: 'sync',
+    compression: 'none',
     syncIntervalMs: 0,
     overflow: dlqOverflow,
     isDroppedAcked: false,

@@ -133,11 +133,11 @@ export class DeadLetterLogs {
     if (letterLog.isReplaying) throw new MillraceError('MR_USAGE', `${log} is being replayed`)
     letterLog.isReplaying = true
     try {
-      const { clock, dataDir, hash, storage } = this.#context
+      const { clock, dataDir, hash, storage, store } = this.#context
       const directory = join(dataDir, 'spool')
       const onStored = ({ offset }: StoredLetter) =>
         void cursor.finish(offset, offset + 1, 'delivered')
-      const options = { storage, hash, clock, directory, lane, onStored }
+      const options = { storage, hash, store, clock, directory, lane, onStored }
       return await replayLetters(letters, options)
     } finally {
       letterLog.isReplaying = false

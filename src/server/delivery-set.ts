@@ -14,6 +14,7 @@ import type { WriteLetters } from '../delivery/task-settlement.ts'
 import type { OutputLog } from '../plugin/output.ts'
 import type { Registry } from '../plugin/registry.ts'
 import type { PoolSpec } from '../steps/pool-runner.ts'
+import type { StoreIdentity } from '../storage/store-keys.ts'
 import { type Pool, startPool } from '../threads/roles.ts'
 import type { OpenedShard } from './open-shards.ts'
 
@@ -25,6 +26,7 @@ export interface DeliveryOptions {
   readonly stepsModule: string
   readonly moduleBase: string
   readonly uuid: string
+  readonly store: Pick<StoreIdentity, 'uuid' | 'keys'>
   readonly clock: Clock
   readonly random: Random
   readonly log: OutputLog
@@ -117,13 +119,14 @@ export class DeliverySet {
   }
 
   #poolSpec(): PoolSpec {
-    const { config, generation, moduleBase, registry, stepsModule, uuid } = this.#options
+    const { config, generation, moduleBase, registry, stepsModule, store, uuid } = this.#options
     const constants: TemplateConstants = { hostname: hostname(), uuid, dataDir: config.dataDir }
     return {
       generation,
       constants,
       moduleBase,
       stepsModule,
+      store: { uuid: store.uuid, keys: store.keys },
       destinations: config.routes.flatMap((route) =>
         route.to.map(({ output }) => {
           const { type, config: outputConfig } = config.outputs[output] ?? { type: '', config: {} }

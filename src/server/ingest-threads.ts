@@ -7,6 +7,7 @@ import { type ErrorCode, MillraceError } from '../core/errors.ts'
 import { INGEST_COUNTERS, ingestCounterBytes } from '../metrics/ingest-counters.ts'
 import type { OutputLog } from '../plugin/output.ts'
 import type { Registry } from '../plugin/registry.ts'
+import type { StoreIdentity } from '../storage/store-keys.ts'
 import type { FromIngest, IngestThreadData, NewSegment, ShardSpec } from '../threads/messages.ts'
 import { type IngestThread, spawnIngest } from '../threads/roles.ts'
 
@@ -14,7 +15,7 @@ export interface IngestThreadsOptions {
   readonly config: MillraceConfig
   readonly registry: Registry
   readonly generation: number
-  readonly store: { readonly uuid: Uint8Array; readonly secret: Uint8Array }
+  readonly store: StoreIdentity
   /** Shards by thread. */
   readonly shards: readonly (readonly ShardSpec[])[]
   readonly log: OutputLog

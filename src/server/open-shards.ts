@@ -11,12 +11,14 @@ import type { OutputLog } from '../plugin/output.ts'
 import { Cursor, type CursorOptions } from '../storage/cursor.ts'
 import { archiveCursor, listCursors } from '../storage/cursor-archive.ts'
 import type { FrameHash } from '../storage/frame.ts'
+import type { PayloadDecoder } from '../storage/payload-decoder.ts'
 import { recoverShard } from '../storage/recovery.ts'
 import { shardDirectoryName } from '../storage/segment-names.ts'
 import type { RecoveryResult } from '../storage/segments.ts'
 import { listShard } from '../storage/shard-directory.ts'
 import { ShardSegments } from '../storage/shard-segments.ts'
 import type { Storage } from '../storage/storage.ts'
+import type { StoreIdentity } from '../storage/store-keys.ts'
 import type { ShardSpec } from '../threads/messages.ts'
 import { CONTROL_BLOCK_BYTES, WORD } from '../threads/shared.ts'
 
@@ -25,7 +27,8 @@ export interface StoreContext {
   readonly hash: FrameHash
   readonly clock: Clock
   readonly dataDir: string
-  readonly store: { readonly uuid: Uint8Array; readonly secret: Uint8Array }
+  readonly store: StoreIdentity
+  readonly decoder: PayloadDecoder
   readonly log: OutputLog
   /** Space of a log was given back. */
   readonly onRoom: (log: string) => void
@@ -167,21 +170,13 @@ function openShard(
   const path = `${log}/${shardDirectoryName(shardNumber)}`
   const directory = join(context.dataDir, path)
   const logId = logIdOf(store.uuid, path)
-  const cursorOptions = (outputId: string): CursorOptions => ({
-    storage,
-    hash,
-    storeSecret: store.secret,
-    logId,
-    outputId,
-    directory
-  })
+  const { decoder } = context
+  const access = { storage, hash, storeSecret: store.secret, decoder, logId }
+  const cursorOptions = (outputId: string): CursorOptions => ({ ...access, outputId, directory })
   const known = loadCursors(context, directory, destinations, cursorOptions)
   const recovered = recoverShard({
-    storage,
-    hash,
+    ...access,
     nowMs: clock.nowMs(),
-    storeSecret: store.secret,
-    logId,
     directory,
     durability,
     cursorHighOffset: Math.max(0, ...[...known.values()].map(({ highOffset }) => highOffset)),
@@ -200,14 +195,7 @@ function openShard(
   words[WORD.recoveredBytes] = BigInt(recovered.bytes)
   // Nothing will be appended: whatever a join waits for does not come.
   if (retirement !== null) words[WORD.watermarkMs] = BigInt(Number.MAX_SAFE_INTEGER)
-  const segments = new ShardSegments({
-    storage,
-    hash,
-    storeSecret: store.secret,
-    logId,
-    durability,
-    recovered
-  })
+  const segments = new ShardSegments({ ...access, durability, recovered })
   const shardLog = new ShardLog({
     log,
     shardNumber,

@@ -3,10 +3,17 @@
 // and offset that it had. Pool threads read it like any segment, and the ids come out as they were.
 
 import type { DeadLetter, LetterMember } from '../delivery/dead-letter-record.ts'
-import { alignUp, CODEC_NONE, FRAME_HEADER, SCHEMA_GROUPS } from '../storage/format.ts'
+import { alignUp, CODEC, FRAME_HEADER, SCHEMA_GROUPS } from '../storage/format.ts'
 import type { FrameHash } from '../storage/frame.ts'
-import { encodeFrameHeader, encodeGroupPrefix, groupPrefixBytes } from '../storage/frame.ts'
+import {
+  encodeFrameHeader,
+  encodeGroupPrefix,
+  type FrameHeader,
+  groupPrefixBytes
+} from '../storage/frame.ts'
+import { PayloadEncoder } from '../storage/payload-encoder.ts'
 import type { Storage } from '../storage/storage.ts'
+import type { StoreIdentity } from '../storage/store-keys.ts'
 import type { FrameRef, SegmentRef } from '../threads/messages.ts'
 
 /** Hashes of the file guard against nothing but mistakes: it lives as long as one replay. */
@@ -22,66 +29,83 @@ export interface ReplaySegment extends SegmentRef {
   readonly frames: readonly FrameRef[]
 }
 
-/** Writes entries of one epoch, offsets ascending. The caller deletes the file. */
+export interface ReplayFile {
+  readonly storage: Storage
+  readonly hash: FrameHash
+  /** With a current key, the file is encrypted like the log that the letters came from. */
+  readonly store: StoreIdentity
+  readonly path: string
+  readonly ordinal: number
+}
+
+/** Writes entries of one log and epoch, offsets ascending. The caller deletes the file. */
 export function writeReplaySegment(
-  storage: Storage,
-  hash: FrameHash,
-  path: string,
-  ordinal: number,
+  options: ReplayFile,
   entries: readonly ReplayEntry[]
 ): ReplaySegment {
-  const epoch = entries[0]?.letter.epoch ?? 0
+  const { ordinal, path, storage, store } = options
+  const first = entries[0]
+  const epoch = first?.letter.epoch ?? 0
+  const firstOffset = first?.member.offset ?? 0
+  const encoder = new PayloadEncoder(store, first?.letter.logId ?? new Uint8Array(), 'none')
   const frames: FrameRef[] = []
   const file = storage.open(path, 'create')
   try {
     let startByte = 0
     for (const entry of entries) {
-      const bytes = frameOf(entry, hash)
-      storage.writev(file, [bytes], startByte)
+      const parts = frameOf(entry, { epoch, firstOffset }, options.hash, encoder)
+      const byteCount = parts.reduce((sum, part) => sum + part.length, 0)
+      storage.writev(file, parts, startByte)
       frames.push({
         segment: ordinal,
         startByte,
-        byteCount: bytes.length,
+        byteCount,
         firstOffset: entry.member.offset,
         recordCount: 1,
         appendTimeMs: entry.member.appendTimeMs
       })
-      startByte += bytes.length
+      startByte += byteCount
     }
   } finally {
     storage.close(file)
   }
-  return { path, salt: SALT, epoch, frames }
+  return { path, salt: SALT, epoch, firstOffset, frames }
 }
 
-function frameOf({ letter, member }: ReplayEntry, hash: FrameHash): Buffer {
+function frameOf(
+  { letter, member }: ReplayEntry,
+  place: { readonly epoch: number; readonly firstOffset: number },
+  hash: FrameHash,
+  encoder: PayloadEncoder
+): readonly Uint8Array[] {
   const labels = { tag: Buffer.from(letter.tag), ingestId: null, source: letter.source }
-  const storedBytes = groupPrefixBytes(labels) + member.bytes.length
-  const bytes = Buffer.alloc(alignUp(FRAME_HEADER.byteCount + storedBytes))
-  const payloadStart = FRAME_HEADER.byteCount
-  const entriesStart = encodeGroupPrefix(bytes, payloadStart, labels, {
+  const rawBytes = groupPrefixBytes(labels) + member.bytes.length
+  const payload = Buffer.alloc(rawBytes)
+  const entriesStart = encodeGroupPrefix(payload, 0, labels, {
     byteCount: member.bytes.length,
     recordCount: 1,
     form: member.form,
     flags: 0
   })
-  bytes.set(member.bytes, entriesStart)
-  const payload = bytes.subarray(payloadStart, payloadStart + storedBytes)
-  const header = {
-    storedBytes,
-    payloadHash: hash([payload], SALT),
+  payload.set(member.bytes, entriesStart)
+  const header: FrameHeader = {
+    storedBytes: rawBytes,
+    payloadHash: 0n,
     firstOffset: member.offset,
     recordCount: 1,
     epoch: letter.epoch,
     durableOffset: 0,
     appendTimeMs: member.appendTimeMs,
-    rawBytes: storedBytes,
-    codec: CODEC_NONE,
+    rawBytes,
+    codec: CODEC.none,
     schema: SCHEMA_GROUPS,
     flags: 0,
     minTimeDelta: 0,
     maxTimeDelta: 0
   }
-  encodeFrameHeader(bytes, 0, header, hash, SALT)
-  return bytes
+  const stored = encoder.encode([payload], header, place) ?? [payload]
+  header.payloadHash = hash(stored, SALT)
+  const head = Buffer.alloc(FRAME_HEADER.byteCount)
+  encodeFrameHeader(head, 0, header, hash, SALT)
+  return [head, ...stored, Buffer.alloc(alignUp(header.storedBytes) - header.storedBytes)]
 }

@@ -10,6 +10,7 @@ import { MillraceError } from '../core/errors.ts'
 import type { Lane, LaneCursor, LaneSource } from '../delivery/lane.ts'
 import type { FrameHash } from '../storage/frame.ts'
 import type { Storage } from '../storage/storage.ts'
+import type { StoreIdentity } from '../storage/store-keys.ts'
 import type { FrameRef } from '../threads/messages.ts'
 import type { StoredLetter } from './letter-views.ts'
 import { type ReplayEntry, type ReplaySegment, writeReplaySegment } from './replay-segment.ts'
@@ -17,6 +18,7 @@ import { type ReplayEntry, type ReplaySegment, writeReplaySegment } from './repl
 export interface ReplayOptions {
   readonly storage: Storage
   readonly hash: FrameHash
+  readonly store: StoreIdentity
   readonly clock: Clock
   /** For the files of the replay. */
   readonly directory: string
@@ -89,13 +91,13 @@ async function replayGroup(
 /** One file per epoch: frames of a segment share it. */
 function writeSegments(
   entries: readonly ReplayEntry[],
-  { directory, hash, storage }: ReplayOptions
+  { directory, hash, storage, store }: ReplayOptions
 ): ReplaySegment[] {
   const byEpoch = [...Map.groupBy(entries, ({ letter }) => letter.epoch).values()]
   storage.mkdir(directory)
   return byEpoch.map((ofEpoch, ordinal) => {
     const path = join(directory, `replay-${process.pid}-${Date.now()}-${ordinal}.seg`)
-    return writeReplaySegment(storage, hash, path, ordinal, ofEpoch)
+    return writeReplaySegment({ storage, hash, store, path, ordinal }, ofEpoch)
   })
 }
 
@@ -117,7 +119,8 @@ function replaySource(segments: readonly ReplaySegment[], logId: Uint8Array): La
     segment(ordinal) {
       const segment = segments[ordinal]
       if (segment === undefined) throw new Error(`segment ${ordinal} of a replay`)
-      return { path: segment.path, salt: segment.salt, epoch: segment.epoch }
+      const { epoch, firstOffset, path, salt } = segment
+      return { path, salt, epoch, firstOffset }
     }
   }
 }

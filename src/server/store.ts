@@ -19,6 +19,7 @@ import {
 import { listCursors, readCursorRecord } from '../storage/cursor-archive.ts'
 import { lockStore, type StoreLock } from '../storage/lock.ts'
 import { openMeta } from '../storage/meta.ts'
+import { PayloadDecoder } from '../storage/payload-decoder.ts'
 import type { Storage } from '../storage/storage.ts'
 import {
   type OpenedShard,
@@ -69,7 +70,9 @@ export class Store {
     const hash = createFrameHash(instantiateKernel<HashExports>({ memoryBytes: MAIN_KERNEL_BYTES }))
     const { meta, notes } = openMeta(storage, dataDir, hash, clock.nowMs())
     for (const note of notes) log.warn({ note }, 'recovery')
-    this.context = { storage, hash, clock, dataDir, store: meta, log, onRoom }
+    const store = { uuid: meta.uuid, secret: meta.secret, keys: config.queue.keys }
+    const decoder = new PayloadDecoder(store)
+    this.context = { storage, hash, clock, dataDir, store, decoder, log, onRoom }
     this.#adoptions = this.#readAdoptions()
     this.#open(config)
     this.#removed = this.#readRemoved()

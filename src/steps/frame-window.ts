@@ -4,14 +4,15 @@
 
 import { MillraceError } from '../core/errors.ts'
 import type { FramePlace } from '../kernel/render-face.ts'
-import { FRAME_HEADER } from '../storage/format.ts'
+import { alignUp, FRAME_HEADER } from '../storage/format.ts'
 import {
   decodeFrameHeader,
   type FrameHash,
-  isPayloadIntact,
-  isPayloadKnown
+  type FrameHeader,
+  isPayloadIntact
 } from '../storage/frame.ts'
-import type { FrameRef, SegmentRef } from '../threads/messages.ts'
+import type { PayloadDecoder } from '../storage/payload-decoder.ts'
+import type { FrameRef, SegmentRef, TaskRequest } from '../threads/messages.ts'
 import type { SegmentReader } from './segment-files.ts'
 
 /** One read asks for this much at most, if it is more than one frame: what was read is still in the cache when it is used. */
@@ -22,6 +23,7 @@ export interface FrameSource {
   readonly input: Buffer
   readonly files: SegmentReader
   readonly hash: FrameHash
+  readonly decoder: PayloadDecoder
   /** CPU time of the thread, milliseconds. */
   clockMs(): number
 }
@@ -32,17 +34,16 @@ export class FrameWindow {
   readonly #source: FrameSource
   readonly #segments: readonly SegmentRef[]
   readonly #frames: readonly FrameRef[]
+  readonly #logId: Uint8Array
   #firstFrame = 0
   #endFrame = 0
   #readBytes = 0
 
-  constructor(
-    source: FrameSource,
-    task: { readonly segments: readonly SegmentRef[]; readonly frames: readonly FrameRef[] }
-  ) {
+  constructor(source: FrameSource, task: Pick<TaskRequest, 'segments' | 'frames' | 'logId'>) {
     this.#source = source
     this.#segments = task.segments
     this.#frames = task.frames
+    this.#logId = task.logId
   }
 
   segmentOf(frame: FrameRef): SegmentRef {
@@ -102,19 +103,42 @@ export class FrameWindow {
     const { input, hash } = this.#source
     const { salt, epoch } = this.segmentOf(frame)
     const header = decodeFrameHeader(input, startByte, hash, salt, epoch)
-    if (header === null || !isPayloadKnown(header)) return null
+    if (header === null) return null
     if (header.firstOffset !== frame.firstOffset || header.recordCount !== frame.recordCount)
       return null
     const payloadStartByte = startByte + FRAME_HEADER.byteCount
     const payloadEndByte = payloadStartByte + header.storedBytes
     if (payloadEndByte > startByte + frame.byteCount) return null
-    const payload = input.subarray(payloadStartByte, payloadEndByte)
-    if (!isPayloadIntact(payload, header, hash, salt)) return null
+    const stored = input.subarray(payloadStartByte, payloadEndByte)
+    if (!isPayloadIntact(stored, header, hash, salt)) return null
+    const payloadAtByte = this.#decode(frame, stored, header)
+    if (payloadAtByte === null) return null
     return {
-      startByte: payloadStartByte,
-      endByte: payloadEndByte,
+      startByte: payloadAtByte,
+      endByte: payloadAtByte + header.rawBytes,
       firstOffset: header.firstOffset,
       appendTimeMs: header.appendTimeMs
     }
+  }
+
+  /** Where the payload lies in the input area: a plain one where it was read. Null: it is none. */
+  #decode(frame: FrameRef, stored: Buffer, header: Readonly<FrameHeader>): number | null {
+    const { decoder, input } = this.#source
+    const { path, epoch, firstOffset } = this.segmentOf(frame)
+    const payload = decoder.decode(stored, header, { logId: this.#logId, epoch, firstOffset })
+    if (payload === 'damaged') return null
+    if (payload === 'locked') {
+      // Main hands out no frame that it cannot read itself; as damage it would count as lost.
+      throw new MillraceError('MR_TASK', `a frame of ${path} needs a key that is not configured`)
+    }
+    if (payload === stored) return stored.byteOffset - input.byteOffset
+    let atByte = alignUp(this.#readBytes)
+    if (atByte + payload.length > input.length) {
+      // Over what was read: the next frame is read again.
+      atByte = 0
+      this.#endFrame = 0
+    }
+    input.set(payload, atByte)
+    return atByte
   }
 }

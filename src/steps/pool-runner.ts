@@ -7,6 +7,8 @@ import { compileTemplate, type TemplateConstants } from '../core/template.ts'
 import type { RenderImports } from '../kernel/render-face.ts'
 import type { CreateRender, RenderHalf } from '../plugin/output.ts'
 import type { CompileStep, ScriptStep } from '../plugin/step.ts'
+import { PayloadDecoder } from '../storage/payload-decoder.ts'
+import type { StoreIdentity } from '../storage/store-keys.ts'
 import { type CompileEnvironment, compileSteps } from './compile.ts'
 import type { Destination } from './destination.ts'
 import { lowerPlan } from './lower.ts'
@@ -36,6 +38,8 @@ export interface PoolSpec {
   /** URL of the list of built-in steps (plugins/steps.ts). */
   readonly stepsModule: string
   readonly destinations: readonly DestinationSpec[]
+  /** What encrypted frames are read with. */
+  readonly store: Pick<StoreIdentity, 'uuid' | 'keys'>
 }
 
 export interface PoolEnvironment {
@@ -60,6 +64,7 @@ export async function createPoolRunner(
   return createTaskRunner({
     createKernel: environment.createKernel,
     files: environment.files,
+    decoder: new PayloadDecoder(spec.store),
     clockMs: environment.clockMs,
     deadlineMs: environment.deadlineMs,
     destination(key, generation) {

@@ -12,6 +12,7 @@ import type {
 } from '../kernel/render-face.ts'
 import type { FinishedBodies } from '../plugin/output.ts'
 import type { FrameHash } from '../storage/frame.ts'
+import type { PayloadDecoder } from '../storage/payload-decoder.ts'
 import type { TaskRequest, TaskResult } from '../threads/messages.ts'
 import type { Destination } from './destination.ts'
 import { FrameWindow } from './frame-window.ts'
@@ -34,6 +35,7 @@ export interface TaskRunnerOptions {
   /** The destination of a task; throws when there is none of that name and generation. */
   destination(key: string, generation: number): Destination
   readonly files: SegmentReader
+  readonly decoder: PayloadDecoder
   /** CPU time of this thread, milliseconds. */
   clockMs(): number
   /** Ends a task early after so much CPU time; null: never. Moves only where the task ends. */
@@ -114,14 +116,14 @@ class Runner implements TaskRunner {
   ): AttemptResult {
     const { kernel } = this.#kernel()
     const program = this.#program(destination)
-    const { files, clockMs, deadlineMs } = this.#options
+    const { files, clockMs, deadlineMs, decoder } = this.#options
     const endMs = deadlineMs === null ? Number.POSITIVE_INFINITY : clockMs() + deadlineMs
     const attempt = new TaskAttempt({
       kernel: kernel.face,
       program,
       destination,
       window: new FrameWindow(
-        { input: kernel.face.input, files, hash: kernel.hash, clockMs },
+        { input: kernel.face.input, files, hash: kernel.hash, decoder, clockMs },
         task
       ),
       task,

@@ -5,7 +5,9 @@ import type { Clock } from '../core/clock.ts'
 import type { NewSegment, ShardStart } from '../threads/messages.ts'
 import type { ShardState } from '../threads/shared.ts'
 import type { FrameHash } from './frame.ts'
+import type { Compression } from './payload-encoder.ts'
 import type { Storage } from './storage.ts'
+import type { StoreIdentity } from './store-keys.ts'
 
 /** When an append counts as held. `memory` is written like `os`; its directory may lie on a memory file system. */
 export type Durability = 'sync' | 'interval' | 'os' | 'memory'
@@ -72,7 +74,8 @@ export interface ShardWriterOptions {
   readonly storage: Storage
   readonly clock: Clock
   readonly hash: FrameHash
-  readonly store: { readonly uuid: Uint8Array; readonly secret: Uint8Array }
+  /** With a current key, everything that the writer stores is encrypted. */
+  readonly store: StoreIdentity
   readonly shard: {
     readonly shardNumber: number
     /** Absolute path; must exist. */
@@ -84,6 +87,8 @@ export interface ShardWriterOptions {
   readonly slab: Buffer
   /** A segment is closed when it holds this much (format.ts: segmentBytesFor). */
   readonly segmentBytes: number
+  /** Default: none. */
+  readonly compression?: Compression
   readonly durability: Durability
   /** `interval` only. */
   readonly syncIntervalMs?: number

@@ -9,7 +9,7 @@ import {
   CURSOR_SLOT,
   FORMAT_MAJOR,
   FORMAT_MINOR,
-  INCOMPATIBLE_KNOWN
+  STORE_INCOMPATIBLE_KNOWN
 } from './format.ts'
 import type { FrameHash } from './frame.ts'
 import { NUMBER_MAX, readU64, writeU64 } from './words.ts'
@@ -40,7 +40,7 @@ export function encodeCursorSlot(content: CursorContent, hash: FrameHash, salt: 
   into.writeUInt32LE(CURSOR_SLOT.magic, AT.magic)
   into.writeUInt8(FORMAT_MAJOR, AT.major)
   into.writeUInt8(FORMAT_MINOR, AT.minor)
-  into.writeUInt16LE(INCOMPATIBLE_KNOWN, AT.incompatible)
+  into.writeUInt16LE(STORE_INCOMPATIBLE_KNOWN, AT.incompatible)
   into.writeUInt32LE(content.ranges.length, AT.rangeCount)
   writeU64(into, content.generation, AT.generation)
   writeU64(into, content.origin, AT.origin)

@@ -20,8 +20,14 @@ import { invariant } from '../core/invariant.ts'
 
 export const FORMAT_MAJOR = 1
 export const FORMAT_MINOR = 0
-/** Bits of features that a reader has to know; an unknown bit means: refuse, touch nothing. */
-export const INCOMPATIBLE_KNOWN = 0
+/**
+ * Features that a reader of the segment has to know, bits of the `incompatible` word: one that it does not know means
+ * refuse, touch nothing. A segment names what its frames may use, whether one does or not.
+ */
+export const FEATURE = { zstd: 1, encryption: 2 } as const
+export const INCOMPATIBLE_KNOWN = FEATURE.zstd | FEATURE.encryption
+/** Those of META and of cursors: none yet. */
+export const STORE_INCOMPATIBLE_KNOWN = 0
 
 export const SEGMENT_HEADER = {
   byteCount: 64,
@@ -72,9 +78,23 @@ export const FRAME_HEADER = {
 /** Frames start at multiples of this; a search behind damage walks this grid. */
 export const FRAME_ALIGN_BYTES = 8
 
-export const CODEC_NONE = 0
+/** Codecs of payloads. */
+export const CODEC = { none: 0, zstd: 1 } as const
 export const SCHEMA_GROUPS = 1
-export const FRAME_FLAG = { encrypted: 1, ingestIds: 2, control: 4 } as const
+/**
+ * Bits 0 to 7 of the flags. `continues`: the message goes on in the next frame, told here too, so that a reader without
+ * the key can tell a whole message from a cut one. `control` is kept for frames without records and written by nobody.
+ */
+export const FRAME_FLAG = { encrypted: 1, ingestIds: 2, control: 4, continues: 8 } as const
+export const FRAME_FLAGS_KNOWN = FRAME_FLAG.encrypted | FRAME_FLAG.ingestIds | FRAME_FLAG.continues
+/** Bits 8 to 15 of the flags: id of the key of an encrypted frame, 1 to KEY_ID_MAX. */
+export const FRAME_KEY_SHIFT = 8
+
+/**
+ * Payload of an encrypted frame: nonce | tag | ciphertext of AES-256-GCM; bytes 16 to 63 of the frame header are
+ * authenticated with it.
+ */
+export const SEALED = { nonceBytes: 12, tagBytes: 16, prefixBytes: 28 } as const
 
 export const GROUP_HEADER = {
   byteCount: 16,
@@ -186,6 +206,7 @@ const CURSOR_NEEDS_BYTES =
 invariant(CURSOR_NEEDS_BYTES <= CURSOR_SLOT.byteCount, 'a full cursor does not fit its slot')
 invariant(SEGMENT_HEADER.at.hash + 8 === SEGMENT_HEADER.byteCount, 'segment header layout')
 invariant(FRAME_HEADER.at.hash + 8 === FRAME_HEADER.byteCount, 'frame header layout')
+invariant(SEALED.prefixBytes === SEALED.nonceBytes + SEALED.tagBytes, 'sealed payload layout')
 invariant(FRAME_HEADER.byteCount % FRAME_ALIGN_BYTES === 0, 'frame alignment')
 invariant(GROUP_HEADER.at.flags + 1 === GROUP_HEADER.byteCount, 'group header layout')
 invariant(SEGMENT_FOOTER.at.hash + 8 === SEGMENT_FOOTER.byteCount, 'footer layout')

@@ -6,6 +6,7 @@ import { readTolerant } from './damage-read.ts'
 import { FRAME_ALIGN_BYTES, FRAME_HEADER, frameBytesOf } from './format.ts'
 import { decodeFrameHeader, type FrameHash, type FrameHeader } from './frame.ts'
 import type { Storage } from './storage.ts'
+import type { SegmentPlace } from './store-keys.ts'
 
 /** Window while frames are small: one read serves many headers. */
 const WINDOW_BYTES = 65_536
@@ -16,9 +17,8 @@ const SEARCH_BYTES = 1024 * 1024
 const MAGIC_BYTES = Buffer.from('MRB1', 'latin1')
 
 /** A segment file as a walk sees it. */
-export interface WalkedSegment {
+export interface WalkedSegment extends SegmentPlace {
   readonly file: number
-  readonly epoch: number
   readonly salt: bigint
   /** Nothing at or behind it counts. */
   readonly endByte: number

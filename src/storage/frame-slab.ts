@@ -119,6 +119,7 @@ export function addFacts(facts: FrameFacts, group: AppendGroup): void {
   facts.minTimeSeconds = Math.min(facts.minTimeSeconds, group.minTimeSeconds)
   facts.maxTimeSeconds = Math.max(facts.maxTimeSeconds, group.maxTimeSeconds)
   if (group.ingestId !== null || group.hasIngestIds === true) facts.flags |= FRAME_FLAG.ingestIds
+  if (group.continues === true) facts.flags |= FRAME_FLAG.continues
 }
 
 export function groupFlags(group: AppendGroup): number {

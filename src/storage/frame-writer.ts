@@ -8,7 +8,7 @@ import { invariant } from '../core/invariant.ts'
 import type { AppendGroup, ShardWriterOptions } from './append.ts'
 import {
   alignUp,
-  CODEC_NONE,
+  CODEC,
   FRAME_HEADER,
   frameBytesOf,
   SCHEMA_GROUPS,
@@ -18,6 +18,7 @@ import {
 import { encodeFrameHeader, type FrameHeader, groupPrefixBytes } from './frame.ts'
 import { addFacts, type FrameFacts, FrameSlab, groupFlags, newFacts } from './frame-slab.ts'
 import { KeptFrames } from './kept-frames.ts'
+import { PayloadEncoder, sealedBytes } from './payload-encoder.ts'
 import { type OpenSegment, settleStaged } from './segment-file.ts'
 import { ShardFiles } from './shard-files.ts'
 
@@ -46,6 +47,8 @@ export class FrameWriter {
   readonly slab: FrameSlab
   readonly files: ShardFiles
   readonly #options: ShardWriterOptions
+  readonly #encoder: PayloadEncoder
+  readonly #sealedBytes: number
   /** Segments made and not yet announced to readers, oldest first. */
   readonly opened: OpenSegment[] = []
   /** Every offset below is durable; goes into the frame headers. */
@@ -68,6 +71,9 @@ export class FrameWriter {
     this.#isKeeping = options.durability === 'sync'
     this.slab = new FrameSlab(options.slab)
     this.files = new ShardFiles(options)
+    const { compression, shard, store } = options
+    this.#encoder = new PayloadEncoder(store, shard.logId, compression ?? 'none')
+    this.#sealedBytes = sealedBytes(store)
     this.durableOffset = nextOffset
     this.appendTimeMsMin = lastAppendTimeMs
     this.#writtenOffset = nextOffset
@@ -114,7 +120,7 @@ export class FrameWriter {
   #flushSlab(): WriteFailure | null {
     if (this.slab.isEmpty) return null
     const { bytes, facts, payloadBytes } = this.slab
-    const failure = this.ensureSegment(frameBytesOf(payloadBytes))
+    const failure = this.ensureSegment(frameBytesOf(payloadBytes + this.#sealedBytes))
     if (failure !== null) return failure
     const payloadEnd = FRAME_HEADER.byteCount + payloadBytes
     const frameEnd = FRAME_HEADER.byteCount + alignUp(payloadBytes)
@@ -134,7 +140,7 @@ export class FrameWriter {
       const frame = this.#kept.at(this.#writtenFrames)
       invariant(frame !== undefined, 'a frame to be written again is kept')
       const { continues, facts, payload, payloadBytes } = frame
-      const failure = this.ensureSegment(frameBytesOf(payloadBytes))
+      const failure = this.ensureSegment(frameBytesOf(payloadBytes + this.#sealedBytes))
       if (failure !== null) return failure
       const header = this.slab.bytes.subarray(0, FRAME_HEADER.byteCount)
       const padding = PADDING.subarray(0, alignUp(payloadBytes) - payloadBytes)
@@ -150,7 +156,7 @@ export class FrameWriter {
   /** Writes one group as a frame of its own, its entries from where they lie. Nothing waits in the slab or to be rewritten. */
   writeGroup(group: AppendGroup): WriteFailure | null {
     const payloadBytes = groupPrefixBytes(group) + group.entries.length
-    const failure = this.ensureSegment(frameBytesOf(payloadBytes))
+    const failure = this.ensureSegment(frameBytesOf(payloadBytes + this.#sealedBytes))
     if (failure !== null) return failure
     const { bytes } = this.slab
     const prefixEnd = this.slab.putPrefix(group, groupFlags(group))
@@ -210,17 +216,19 @@ export class FrameWriter {
   #writeFrame(
     facts: Readonly<FrameFacts>,
     payloadBytes: number,
-    hashed: readonly Uint8Array[],
-    parts: readonly Uint8Array[]
+    payload: readonly Uint8Array[],
+    plainParts: readonly Uint8Array[]
   ): WriteFailure | null {
     const { storage, hash } = this.#options
     const segment = this.files.active
     invariant(segment !== null, 'write without a segment')
-    const payloadHash = hash(hashed, segment.salt)
-    const header = this.#headerOf(facts, payloadBytes, payloadHash, segment.epoch)
+    const header = this.#headerOf(facts, payloadBytes, segment.epoch)
+    const stored = this.#encoder.encode(payload, header, segment)
+    header.payloadHash = hash(stored ?? payload, segment.salt)
     encodeFrameHeader(this.slab.bytes, 0, header, hash, segment.salt)
-    const frameBytes = frameBytesOf(payloadBytes)
+    const frameBytes = frameBytesOf(header.storedBytes)
     try {
+      const parts = stored === null ? plainParts : this.#framed(stored, header.storedBytes)
       const written = storage.writev(segment.file, parts, segment.endByte)
       if (written !== frameBytes) throw shortWriteError(written, frameBytes)
     } catch (error) {
@@ -232,7 +240,7 @@ export class FrameWriter {
     segment.endByte += frameBytes
     const appendSeconds = Math.floor(header.appendTimeMs / 1000)
     segment.staged.push({
-      payloadHash,
+      payloadHash: header.payloadHash,
       recordCount: facts.recordCount,
       minTimeMs: (appendSeconds + header.minTimeDelta) * 1000,
       maxTimeMs: (appendSeconds + header.maxTimeDelta) * 1000
@@ -240,26 +248,28 @@ export class FrameWriter {
     return null
   }
 
-  #headerOf(
-    facts: Readonly<FrameFacts>,
-    payloadBytes: number,
-    payloadHash: bigint,
-    epoch: number
-  ): FrameHeader {
+  /** A payload that does not lie as it is stored. */
+  #framed(stored: readonly Uint8Array[], storedBytes: number): readonly Uint8Array[] {
+    const padding = PADDING.subarray(0, alignUp(storedBytes) - storedBytes)
+    return [this.slab.bytes.subarray(0, FRAME_HEADER.byteCount), ...stored, padding]
+  }
+
+  /** Of a plain payload, without its hash. */
+  #headerOf(facts: Readonly<FrameFacts>, payloadBytes: number, epoch: number): FrameHeader {
     const appendTimeMs = Math.max(this.appendTimeMsMin, this.#options.clock.nowMs())
     const appendSeconds = Math.floor(appendTimeMs / 1000)
     // Without a usable event time the append time stands in.
     const hasTimes = facts.minTimeSeconds <= facts.maxTimeSeconds
     return {
       storedBytes: payloadBytes,
-      payloadHash,
+      payloadHash: 0n,
       firstOffset: this.#writtenOffset,
       recordCount: facts.recordCount,
       epoch,
       durableOffset: this.durableOffset,
       appendTimeMs,
       rawBytes: payloadBytes,
-      codec: CODEC_NONE,
+      codec: CODEC.none,
       schema: SCHEMA_GROUPS,
       flags: facts.flags,
       minTimeDelta: hasTimes ? facts.minTimeSeconds - appendSeconds : 0,

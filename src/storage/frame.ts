@@ -4,7 +4,15 @@
 
 import { FRAME_PAYLOAD_BYTES_MAX } from '../core/limits.ts'
 import { OFFSET_MAX } from '../core/position.ts'
-import { CODEC_NONE, ENTRY_FORM, FRAME_HEADER, GROUP_HEADER, SCHEMA_GROUPS } from './format.ts'
+import {
+  CODEC,
+  ENTRY_FORM,
+  FRAME_FLAGS_KNOWN,
+  FRAME_HEADER,
+  FRAME_KEY_SHIFT,
+  GROUP_HEADER,
+  SCHEMA_GROUPS
+} from './format.ts'
 import { readU64, writeU64 } from './words.ts'
 
 /** XXH64 over the parts as if they were one. `seed` and result are unsigned 64-bit. */
@@ -43,6 +51,19 @@ export function encodeFrameHeader(
   into.writeUInt32LE(FRAME_HEADER.magic, atByte)
   into.writeUInt32LE(header.storedBytes, atByte + FRAME.storedBytes)
   into.writeBigUInt64LE(header.payloadHash, atByte + FRAME.payloadHash)
+  writeFacts(into, header, atByte)
+  const covered = into.subarray(atByte, atByte + FRAME.hash)
+  into.writeBigUInt64LE(hash([covered], salt), atByte + FRAME.hash)
+}
+
+/** Bytes 16 to 63: what the header says besides the stored bytes; authenticated with an encrypted payload. */
+export function frameFactsOf(header: Readonly<FrameHeader>): Buffer {
+  const bytes = Buffer.alloc(FRAME_HEADER.byteCount)
+  writeFacts(bytes, header, 0)
+  return bytes.subarray(FRAME.firstOffset, FRAME.hash)
+}
+
+function writeFacts(into: Buffer, header: Readonly<FrameHeader>, atByte: number): void {
   writeU64(into, header.firstOffset, atByte + FRAME.firstOffset)
   into.writeUInt32LE(header.recordCount, atByte + FRAME.recordCount)
   into.writeUInt32LE(header.epoch, atByte + FRAME.epoch)
@@ -54,8 +75,6 @@ export function encodeFrameHeader(
   into.writeUInt16LE(header.flags, atByte + FRAME.flags)
   into.writeInt32LE(saturate(header.minTimeDelta), atByte + FRAME.minTimeDelta)
   into.writeInt32LE(saturate(header.maxTimeDelta), atByte + FRAME.maxTimeDelta)
-  const covered = into.subarray(atByte, atByte + FRAME.hash)
-  into.writeBigUInt64LE(hash([covered], salt), atByte + FRAME.hash)
 }
 
 function saturate(seconds: number): number {
@@ -106,9 +125,17 @@ export function isPayloadIntact(
   return payload.length === header.storedBytes && hash([payload], salt) === header.payloadHash
 }
 
-/** Whether this release can read the payload of the frame. */
+/** Whether this release knows how the payload is stored. What it does not know is no damage: it is left where it is. */
 export function isPayloadKnown(header: Readonly<FrameHeader>): boolean {
-  return header.codec === CODEC_NONE && header.schema === SCHEMA_GROUPS
+  const { codec, flags, schema } = header
+  const isCodecKnown = codec === CODEC.none || codec === CODEC.zstd
+  const isFlagKnown = (flags & ((1 << FRAME_KEY_SHIFT) - 1) & ~FRAME_FLAGS_KNOWN) === 0
+  return isCodecKnown && isFlagKnown && schema === SCHEMA_GROUPS
+}
+
+/** Id of the key that the payload is encrypted with; 0: it is not. */
+export function keyIdOf(header: Readonly<FrameHeader>): number {
+  return header.flags >>> FRAME_KEY_SHIFT
 }
 
 export interface GroupLabels {

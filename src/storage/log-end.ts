@@ -6,6 +6,7 @@ import type { Durability } from './append.ts'
 import { SEGMENT_HEADER } from './format.ts'
 import type { FrameHash } from './frame.ts'
 import { type FoundFrame, FrameSearch, type WalkedSegment } from './frame-search.ts'
+import type { PayloadDecoder } from './payload-decoder.ts'
 import { segmentSalt } from './segment-names.ts'
 import { type ScanResult, scanSegment } from './segment-scan.ts'
 import type { Hole, HoleReason, RecoveredSegment, RecoveryResult } from './segments.ts'
@@ -17,6 +18,8 @@ export interface LogContext {
   readonly storage: Storage
   readonly hash: FrameHash
   readonly storeSecret: Uint8Array
+  /** Default: one without keys, to which encrypted frames are locked. */
+  readonly decoder?: PayloadDecoder | undefined
   readonly logId: Uint8Array
   readonly durability: Durability
   /** Greatest high mark of the cursors: the log reaches so far, whatever its files say. 0 without cursors. */
@@ -30,9 +33,9 @@ export function examineLog(options: LogContext, listing: ShardListing): Recovery
   if (last === undefined) return resultOf(options, listing, live, emptyTail(), [])
   const file = options.storage.open(last.path, 'read')
   try {
-    const { hash, storage } = options
+    const { decoder, hash, storage } = options
     const segment = walked(options, last, file)
-    const scan = scanSegment({ storage, hash, segment, firstOffset: last.firstOffset })
+    const scan = scanSegment({ storage, hash, decoder, segment, firstOffset: last.firstOffset })
     const tail = judgeTail(options, last, scan)
     if (scan.frameCount === 0) tail.lastAppendTimeMs = lastAppendTime(options, live.at(-2))
     return resultOf(options, listing, live, tail, [])
@@ -103,7 +106,9 @@ export function saltOf(options: LogContext, segment: SegmentFileInfo): bigint {
 export function walked(options: LogContext, segment: SegmentFileInfo, file: number): WalkedSegment {
   return {
     file,
+    logId: options.logId,
     epoch: segment.epoch,
+    firstOffset: segment.firstOffset,
     salt: saltOf(options, segment),
     endByte: segment.byteCount,
     endOffset: Number.MAX_SAFE_INTEGER

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import path from 'node:path'
 import { MillraceError } from '../core/errors.ts'
-import { FORMAT_MAJOR, FORMAT_MINOR, INCOMPATIBLE_KNOWN, META_FILE } from './format.ts'
+import { FORMAT_MAJOR, FORMAT_MINOR, META_FILE, STORE_INCOMPATIBLE_KNOWN } from './format.ts'
 import type { FrameHash } from './frame.ts'
 import { makeDirectoryDurable } from './shard-directory.ts'
 import type { Storage } from './storage.ts'
@@ -33,7 +33,7 @@ export function encodeMeta(meta: StoreMeta, hash: FrameHash): Buffer {
   bytes.writeUInt32LE(META_FILE.magic, AT.magic)
   bytes.writeUInt8(FORMAT_MAJOR, AT.major)
   bytes.writeUInt8(FORMAT_MINOR, AT.minor)
-  bytes.writeUInt16LE(INCOMPATIBLE_KNOWN, AT.incompatible)
+  bytes.writeUInt16LE(STORE_INCOMPATIBLE_KNOWN, AT.incompatible)
   bytes.set(meta.uuid, AT.storeUuid)
   bytes.set(meta.secret, AT.storeSecret)
   writeU64(bytes, meta.createdMs, AT.createdMs)
@@ -48,7 +48,7 @@ export function decodeMeta(bytes: Buffer, hash: FrameHash): StoreMeta | null {
   if (hash([bytes.subarray(0, AT.hash)], 0n) !== bytes.readBigUInt64LE(AT.hash)) return null
   const major = bytes.readUInt8(AT.major)
   const incompatible = bytes.readUInt16LE(AT.incompatible)
-  if (major !== FORMAT_MAJOR || (incompatible & ~INCOMPATIBLE_KNOWN) !== 0) {
+  if (major !== FORMAT_MAJOR || (incompatible & ~STORE_INCOMPATIBLE_KNOWN) !== 0) {
     throw new MillraceError(
       'MR_STORE_FORMAT',
       `store has format ${major} with features ${incompatible}; this release reads format ${FORMAT_MAJOR}. Start the release that wrote it. Nothing was changed`

@@ -118,6 +118,7 @@ function findEnd(
         hash: options.hash,
         segment: { ...segment, endOffset },
         firstOffset: last.firstOffset,
+        decoder: options.decoder,
         onIngestIds
       })
     let result = scan(segment.endOffset)
@@ -204,8 +205,9 @@ function olderIngestIds(
     const ids: string[] = []
     walkHeaders(options, segment, (found, view) => {
       if ((found.header.flags & FRAME_FLAG.ingestIds) === 0) return true
-      const groups = new PayloadReader(options.storage, view).groups(found, options.hash)
-      for (const group of groups ?? []) ids.push(...ingestIdsOf(group))
+      const payloads = new PayloadReader(options.storage, view, options.decoder)
+      const groups = payloads.groups(found, options.hash)
+      if (Array.isArray(groups)) for (const group of groups) ids.push(...ingestIdsOf(group))
       return true
     })
     idCount += ids.length

@@ -2,13 +2,7 @@
 // Header and footer of a segment, and the open file that a writer appends to. Invariant: a footer is written only after
 // everything before it is durable, so a valid footer says that nothing in the file was given up.
 
-import {
-  FORMAT_MAJOR,
-  FORMAT_MINOR,
-  INCOMPATIBLE_KNOWN,
-  SEGMENT_FOOTER,
-  SEGMENT_HEADER
-} from './format.ts'
+import { FORMAT_MAJOR, FORMAT_MINOR, SEGMENT_FOOTER, SEGMENT_HEADER } from './format.ts'
 import type { FrameHash } from './frame.ts'
 import type { Storage } from './storage.ts'
 import { WordHash } from './word-hash.ts'
@@ -16,9 +10,13 @@ import { readI64, readU64, writeI64, writeU64 } from './words.ts'
 
 export interface SegmentHeader {
   readonly major: number
+  readonly minor: number
+  /** Features that its frames may use (format.ts). */
   readonly incompatible: number
   readonly storeUuid: Buffer
   readonly shardNumber: number
+  /** Key of its encrypted frames; 0: none. */
+  readonly keyId: number
   readonly epoch: number
   readonly firstOffset: number
   readonly createdMs: number
@@ -39,7 +37,7 @@ const HEADER = SEGMENT_HEADER.at
 const FOOTER = SEGMENT_FOOTER.at
 
 export function encodeSegmentHeader(
-  header: Omit<SegmentHeader, 'major' | 'incompatible' | 'storeUuid'> & { storeUuid: Uint8Array },
+  header: Omit<SegmentHeader, 'major' | 'minor' | 'storeUuid'> & { storeUuid: Uint8Array },
   hash: FrameHash,
   salt: bigint
 ): Buffer {
@@ -47,9 +45,10 @@ export function encodeSegmentHeader(
   bytes.writeUInt32LE(SEGMENT_HEADER.magic, HEADER.magic)
   bytes.writeUInt8(FORMAT_MAJOR, HEADER.major)
   bytes.writeUInt8(FORMAT_MINOR, HEADER.minor)
-  bytes.writeUInt16LE(INCOMPATIBLE_KNOWN, HEADER.incompatible)
+  bytes.writeUInt16LE(header.incompatible, HEADER.incompatible)
   bytes.set(header.storeUuid, HEADER.storeUuid)
   bytes.writeUInt16LE(header.shardNumber, HEADER.shardNumber)
+  bytes.writeUInt16LE(header.keyId, HEADER.keyId)
   bytes.writeUInt32LE(header.epoch, HEADER.epoch)
   writeU64(bytes, header.firstOffset, HEADER.firstOffset)
   writeU64(bytes, header.createdMs, HEADER.createdMs)
@@ -71,9 +70,11 @@ export function decodeSegmentHeader(
   }
   return {
     major: bytes.readUInt8(HEADER.major),
+    minor: bytes.readUInt8(HEADER.minor),
     incompatible: bytes.readUInt16LE(HEADER.incompatible),
     storeUuid: bytes.subarray(HEADER.storeUuid, HEADER.storeUuid + 16),
     shardNumber: bytes.readUInt16LE(HEADER.shardNumber),
+    keyId: bytes.readUInt16LE(HEADER.keyId),
     epoch: bytes.readUInt32LE(HEADER.epoch),
     firstOffset: readU64(bytes, HEADER.firstOffset),
     createdMs: readU64(bytes, HEADER.createdMs),

@@ -4,16 +4,16 @@
 
 import { FRAME_PAYLOAD_BYTES_MAX } from '../core/limits.ts'
 import { readTolerant } from './damage-read.ts'
-import { FRAME_FLAG, FRAME_HEADER, GROUP_FLAG, SEGMENT_FOOTER, SEGMENT_HEADER } from './format.ts'
+import { FRAME_FLAG, FRAME_HEADER, SEGMENT_FOOTER, SEGMENT_HEADER } from './format.ts'
 import {
   decodeFrameHeader,
   decodeGroups,
   type FrameHash,
   type FrameHeader,
-  type Group,
-  isPayloadKnown
+  type Group
 } from './frame.ts'
 import { type FoundFrame, FrameSearch, type WalkedSegment } from './frame-search.ts'
+import { KEYLESS_DECODER, type PayloadDecoder } from './payload-decoder.ts'
 import { decodeSegmentFooter, type SegmentFooter } from './segment-file.ts'
 import type { Storage } from './storage.ts'
 
@@ -49,6 +49,8 @@ export interface ScanOptions {
   readonly hash: FrameHash
   readonly segment: WalkedSegment
   readonly firstOffset: number
+  /** Default: one without keys, to which encrypted frames are locked. */
+  readonly decoder?: PayloadDecoder | undefined
   /** Groups of intact frames that carry chunk ids. */
   readonly onIngestIds?: (groups: readonly Group[]) => void
 }
@@ -68,7 +70,7 @@ interface Walk {
 export function scanSegment(options: ScanOptions): ScanResult {
   const { storage, hash, segment } = options
   const search = new FrameSearch(storage, hash)
-  const payloads = new PayloadReader(storage, segment)
+  const payloads = new PayloadReader(storage, segment, options.decoder)
   const walk: Walk = {
     byte: SEGMENT_HEADER.byteCount,
     offset: options.firstOffset,
@@ -89,10 +91,10 @@ export function scanSegment(options: ScanOptions): ScanResult {
     walk.durableOffset = Math.max(walk.durableOffset, header.durableOffset)
     walk.lastAppendTimeMs = Math.max(walk.lastAppendTimeMs, header.appendTimeMs)
     const groups = payloads.groups(found, hash)
-    if (groups === null) addHole(walk, header.firstOffset + header.recordCount, endOf(found))
-    else addFrame(walk, found, groups)
-    if (groups !== null && (header.flags & FRAME_FLAG.ingestIds) !== 0)
-      options.onIngestIds?.(groups)
+    if (groups === 'damaged') addHole(walk, header.firstOffset + header.recordCount, endOf(found))
+    else addFrame(walk, found)
+    const hasIds = Array.isArray(groups) && (header.flags & FRAME_FLAG.ingestIds) !== 0
+    if (hasIds) options.onIngestIds?.(groups)
   }
   return finish(options, walk)
 }
@@ -107,8 +109,8 @@ function addHole(walk: Walk, endOffset: number, endByte: number): void {
   walk.byte = endByte
 }
 
-function addFrame(walk: Walk, found: FoundFrame, groups: readonly Group[]): void {
-  const isCut = groups.some((group) => (group.flags & GROUP_FLAG.continues) !== 0)
+function addFrame(walk: Walk, found: FoundFrame): void {
+  const isCut = (found.header.flags & FRAME_FLAG.continues) !== 0
   if (!isCut) walk.cutAt = null
   else {
     walk.cutAt ??= {
@@ -198,21 +200,28 @@ function readTail(
 /** Payloads of found frames, in one buffer that grows to the largest frame. */
 export class PayloadReader {
   readonly #storage: Storage
-  readonly #segment: Pick<WalkedSegment, 'file' | 'salt'>
+  readonly #segment: Omit<WalkedSegment, 'endByte' | 'endOffset'>
+  readonly #decoder: PayloadDecoder
   #buffer = Buffer.alloc(0)
 
-  constructor(storage: Storage, segment: Pick<WalkedSegment, 'file' | 'salt'>) {
+  constructor(
+    storage: Storage,
+    segment: Omit<WalkedSegment, 'endByte' | 'endOffset'>,
+    decoder: PayloadDecoder = KEYLESS_DECODER
+  ) {
     this.#storage = storage
     this.#segment = segment
+    this.#decoder = decoder
   }
 
-  /** Views into the buffer, valid until the next call. Null: the payload does not verify. */
-  groups(found: FoundFrame, hash: FrameHash): Group[] | null {
-    const payload = this.#read(found.startByte, found.header)
-    if (payload.length !== found.header.storedBytes) return null
-    if (!isPayloadKnown(found.header)) return null
-    if (hash([payload], this.#segment.salt) !== found.header.payloadHash) return null
-    return decodeGroups(payload, found.header)
+  /** Views into the buffer, valid until the next call. `damaged`: it does not verify; `locked`: it does, and no key is here. */
+  groups(found: FoundFrame, hash: FrameHash): Group[] | 'damaged' | 'locked' {
+    const { header } = found
+    const stored = this.#read(found.startByte, header)
+    if (stored.length !== header.storedBytes) return 'damaged'
+    if (hash([stored], this.#segment.salt) !== header.payloadHash) return 'damaged'
+    const payload = this.#decoder.decode(stored, header, this.#segment)
+    return typeof payload === 'string' ? payload : (decodeGroups(payload, header) ?? 'damaged')
   }
 
   #read(startByte: number, header: Readonly<FrameHeader>): Buffer {

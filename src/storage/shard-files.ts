@@ -6,6 +6,7 @@ import path from 'node:path'
 import { errnoOf } from '../core/errors.ts'
 import type { ShardWriterOptions } from './append.ts'
 import { SEGMENT_FOOTER, SEGMENT_HEADER } from './format.ts'
+import { segmentFeatures } from './payload-encoder.ts'
 import {
   encodeSegmentHeader,
   newOpenSegment,
@@ -161,6 +162,7 @@ export class ShardFiles {
       openedMs: clock.monotonicMs()
     })
     const header = {
+      ...segmentFeatures(store, this.#options.compression ?? 'none'),
       storeUuid: store.uuid,
       shardNumber: shard.shardNumber,
       epoch,

@@ -10,8 +10,7 @@ import {
   decodeGroups,
   type FrameHeader,
   type Group,
-  isPayloadIntact,
-  isPayloadKnown
+  isPayloadIntact
 } from './frame.ts'
 import { type FoundFrame, FrameSearch, type WalkedSegment } from './frame-search.ts'
 import type { Hole, ReadFrame } from './segments.ts'
@@ -139,6 +138,8 @@ export class ShardReader {
     }
     this.#offset = endOffset
     if (endOffset <= this.#fromOffset) return null
+    // Kept and passed over: it stays pending, and is read by the first start that has its key.
+    if (!this.#segments.decoder.canRead(header)) return null
     return {
       kind: 'frame',
       frame: {
@@ -159,7 +160,7 @@ export interface StoredFrame {
   readonly groups: readonly Group[]
 }
 
-/** A frame whose place is known, checked. Null: it does not verify, or its file is gone. */
+/** A frame whose place is known, checked. Null: it does not verify, its key is not here, or its file is gone. */
 export function readFrameAt(segments: ShardSegments, frame: FrameRef): StoredFrame | null {
   const segment = segments.at(frame.segment)
   const walked = segment === null ? null : segments.open(segment)
@@ -172,8 +173,9 @@ export function readFrameAt(segments: ShardSegments, frame: FrameRef): StoredFra
   if (header === null || frameBytesOf(header.storedBytes) !== bytes.length) return null
   const payloadEnd = FRAME_HEADER.byteCount + header.storedBytes
   const payload = bytes.subarray(FRAME_HEADER.byteCount, payloadEnd)
-  const isIntact = isPayloadKnown(header) && isPayloadIntact(payload, header, hash, segment.salt)
-  const groups = isIntact ? decodeGroups(payload, header) : null
+  if (!isPayloadIntact(payload, header, hash, segment.salt)) return null
+  const decoded = segments.decoder.decode(payload, header, walked)
+  const groups = typeof decoded === 'string' ? null : decodeGroups(decoded, header)
   return groups === null ? null : { header, epoch: segment.epoch, groups }
 }
 

@@ -10,6 +10,7 @@ import { SEGMENT_HEADER } from './format.ts'
 import type { FrameHash } from './frame.ts'
 import { FrameSearch, type WalkedSegment } from './frame-search.ts'
 import { splitAt } from './log-end.ts'
+import { KEYLESS_DECODER, type PayloadDecoder } from './payload-decoder.ts'
 import { segmentSalt } from './segment-names.ts'
 import { readFooter } from './segment-scan.ts'
 import type { Hole, RecoveryResult } from './segments.ts'
@@ -21,6 +22,8 @@ const OPEN_FILES_MAX = 2
 export interface ShardSegmentsOptions {
   readonly storage: Storage
   readonly hash: FrameHash
+  /** Default: one without keys, to which encrypted frames are locked. */
+  readonly decoder?: PayloadDecoder | undefined
   readonly storeSecret: Uint8Array
   readonly logId: Uint8Array
   readonly durability: Durability
@@ -30,7 +33,6 @@ export interface ShardSegmentsOptions {
 /** A segment and what of it may be read now. */
 export interface ReadableSegment extends SegmentRef {
   readonly ordinal: number
-  readonly firstOffset: number
   /** First offset of the next segment, or the visible end. */
   readonly endOffset: number
   /** Visible end in bytes; null: up to the end of the file. */
@@ -41,7 +43,6 @@ export interface ReadableSegment extends SegmentRef {
 
 interface Entry extends SegmentRef {
   readonly ordinal: number
-  readonly firstOffset: number
 }
 
 interface OpenFile {
@@ -52,6 +53,8 @@ interface OpenFile {
 export class ShardSegments {
   readonly storage: Storage
   readonly hash: FrameHash
+  readonly decoder: PayloadDecoder
+  readonly logId: Uint8Array
   readonly #options: ShardSegmentsOptions
   /** Oldest first, ordinals without gaps. */
   readonly #entries: Entry[]
@@ -65,6 +68,8 @@ export class ShardSegments {
     const { recovered } = options
     this.storage = options.storage
     this.hash = options.hash
+    this.decoder = options.decoder ?? KEYLESS_DECODER
+    this.logId = options.logId
     this.#options = options
     this.#entries = recovered.segments.map(({ path, salt, epoch, ordinal, firstOffset }) => ({
       path,
@@ -82,7 +87,7 @@ export class ShardSegments {
   }
 
   /** Segments oldest first. */
-  get all(): readonly (SegmentRef & { readonly ordinal: number; readonly firstOffset: number })[] {
+  get all(): readonly (SegmentRef & { readonly ordinal: number })[] {
     return this.#entries
   }
 
@@ -150,7 +155,9 @@ export class ShardSegments {
     if (open === null) return null
     return {
       file: open.file,
+      logId: this.logId,
       epoch: segment.epoch,
+      firstOffset: segment.firstOffset,
       salt: segment.salt,
       endByte: segment.endByte ?? open.byteCount,
       endOffset: segment.endOffset

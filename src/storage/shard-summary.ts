@@ -67,7 +67,8 @@ function endOf(options: SummaryOptions, segment: SegmentFileInfo): number {
       const found = decodeSegmentFooter(footer, 0, hash, salt)
       if (found !== null) return found.recordCount === 0 ? firstOffset : found.lastOffset + 1
     }
-    const walked = { file, epoch, salt, endByte: byteCount, endOffset: Number.MAX_SAFE_INTEGER }
+    const endOffset = Number.MAX_SAFE_INTEGER
+    const walked = { file, logId, epoch, firstOffset, salt, endByte: byteCount, endOffset }
     const search = new FrameSearch(storage, hash)
     let byte: number = SEGMENT_HEADER.byteCount
     let offset = firstOffset

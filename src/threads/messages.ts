@@ -2,6 +2,7 @@
 // Every message between threads. Numbers and shared memory cross; record bytes do not (carry is the exception, bounded).
 
 import type { RenderedBody } from '../plugin/output.ts'
+import type { StoreIdentity } from '../storage/store-keys.ts'
 
 /** A file of a shard as the pool sees it. */
 export interface SegmentRef {
@@ -9,6 +10,8 @@ export interface SegmentRef {
   /** Seed of every hash in the segment. */
   readonly salt: bigint
   readonly epoch: number
+  /** With log and epoch, what the key of its encrypted frames is derived from. */
+  readonly firstOffset: number
 }
 
 /** A durable frame: where its header starts and what it holds. */
@@ -131,7 +134,7 @@ export interface IngestThreadData<Config> {
   readonly config: Config
   /** URL of the module of each input type that the configuration uses. */
   readonly inputModules: Readonly<Record<string, string>>
-  readonly store: { readonly uuid: Uint8Array; readonly secret: Uint8Array }
+  readonly store: StoreIdentity
   readonly shards: readonly ShardSpec[]
   /** One 32-bit word: added to and notified whenever a visible end or a watermark moved. */
   readonly doorbell: SharedArrayBuffer

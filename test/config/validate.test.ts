@@ -94,6 +94,7 @@ t.test('a full file becomes the configuration with units converted and defaults 
       onIoError: 'degrade',
       isNetworkFsAllowed: false,
       catchupBytesPerSecond: 2 ** 26,
+      keys: null,
       scrubBytesPerSecond: 0
     },
     drainTimeoutMs: 90_000,

@@ -60,7 +60,7 @@ function lane(setup: Setup) {
     generation: 1,
     source: {
       next: () => queue.shift() ?? null,
-      segment: () => ({ path: 'segment', salt: 0n, epoch: 1 }),
+      segment: () => ({ path: 'segment', salt: 0n, epoch: 1, firstOffset: 0 }),
       watermarkMs: 0,
       judge: (firstOffset, endOffset) => [
         { kind: 'hole', firstOffset, endOffset, reason: 'corrupt' }

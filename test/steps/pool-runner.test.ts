@@ -42,6 +42,7 @@ const spec = (steps: readonly unknown[], renderModule = 'file:///render.ts'): Po
   constants: CONSTANTS,
   moduleBase: 'file:///config/',
   stepsModule: 'file:///steps.ts',
+  store: { uuid: new Uint8Array(16), keys: null },
   destinations: [
     {
       key: 'route/output',

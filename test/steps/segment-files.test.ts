@@ -4,6 +4,7 @@ import t from 'tap'
 import { FrameWindow } from '../../src/steps/frame-window.ts'
 import { covers, mergeRanges } from '../../src/steps/offset-set.ts'
 import { SegmentFiles } from '../../src/steps/segment-files.ts'
+import { KEYLESS_DECODER } from '../../src/storage/payload-decoder.ts'
 import { FrameStore } from '../support/frame-store.ts'
 import { packEntry } from '../support/msgpack-objects.ts'
 import { xxh64 } from '../support/xxh64.ts'
@@ -31,7 +32,10 @@ t.test('a frame larger than the input area fails the task instead of reading a p
   const store = new FrameStore()
   store.append([{ entries: [packEntry({ log: 'x'.repeat(500) })] }], 1)
   const input = Buffer.alloc(256)
-  const window = new FrameWindow({ input, files: store, hash: xxh64, clockMs: () => 0 }, store)
+  const window = new FrameWindow(
+    { input, files: store, hash: xxh64, decoder: KEYLESS_DECODER, clockMs: () => 0 },
+    store
+  )
   t.throws(() => window.place(0), { code: 'MR_TASK' })
   t.throws(() => window.segmentOf({ ...store.frames[0]!, segment: 7 }), { code: 'MR_TASK' })
   t.end()
@@ -44,8 +48,8 @@ t.test('a reference that is not the frame it names counts as damage', (t) => {
   const place = (part: object) => {
     const frames = [{ ...frame, ...part }]
     return new FrameWindow(
-      { input, files: store, hash: xxh64, clockMs: () => 0 },
-      { segments: store.segments, frames }
+      { input, files: store, hash: xxh64, decoder: KEYLESS_DECODER, clockMs: () => 0 },
+      { segments: store.segments, frames, logId: store.logId }
     ).place(0)
   }
   t.match(place({}), { firstOffset: 0, appendTimeMs: 1 })

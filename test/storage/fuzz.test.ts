@@ -97,7 +97,15 @@ t.test('headers with a right hash and any fields: bounded, and never past the en
     const storage = new SimulatedStorage()
     storage.put('/data/a.seg', bytes)
     const file = storage.open('/data/a.seg', 'read')
-    const segment = { file, epoch, salt, endByte: bytes.length, endOffset: Number.MAX_SAFE_INTEGER }
+    const segment = {
+      file,
+      logId: LOG_ID,
+      epoch,
+      firstOffset: 0,
+      salt,
+      endByte: bytes.length,
+      endOffset: Number.MAX_SAFE_INTEGER
+    }
     const result = scanSegment({ storage, hash, segment, firstOffset: 0 })
     const lost = result.holes.reduce((sum, hole) => sum + hole.endOffset - hole.firstOffset, 0)
     if (result.recordCount + lost !== result.endOffset) t.fail(`run ${run}`)

@@ -16,6 +16,7 @@ export interface GroupOf {
 export const LOG_ID = Buffer.from('0011223344556677', 'hex')
 
 export class FrameStore implements SegmentReader {
+  readonly logId = LOG_ID
   readonly segments: SegmentRef[] = []
   readonly frames: FrameRef[] = []
   readonly files = new Map<string, Buffer>()
@@ -32,7 +33,12 @@ export class FrameStore implements SegmentReader {
   roll(): void {
     const number = this.segments.length
     const path = `${number}.seg`
-    this.segments.push({ path, salt: 0x1234_5678_9abc_def0n + BigInt(number), epoch: 100 + number })
+    this.segments.push({
+      path,
+      salt: 0x1234_5678_9abc_def0n + BigInt(number),
+      epoch: 100 + number,
+      firstOffset: this.nextOffset
+    })
     this.files.set(path, Buffer.alloc(64))
   }
 

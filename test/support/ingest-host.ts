@@ -28,7 +28,7 @@ import type {
 import { CONTROL_BLOCK_BYTES } from '../../src/threads/shared.ts'
 import { FakeClock, settled } from './fake-clock.ts'
 
-export const STORE = { uuid: Buffer.alloc(16, 1), secret: Buffer.alloc(16, 2) }
+export const STORE = { uuid: Buffer.alloc(16, 1), secret: Buffer.alloc(16, 2), keys: null }
 export const hash = new ScanKernel({ memoryBytes: 16 * 1024 * 1024 }).hash
 
 export interface StoredRecord {
@@ -230,6 +230,7 @@ function configOf(options: HostOptions, routes: readonly RouteConfig[]): Millrac
       parkBytesMax: 2 ** 30,
       onIoError: 'degrade',
       isNetworkFsAllowed: false,
+      keys: null,
       catchupBytesPerSecond: 64 * 2 ** 20,
       scrubBytesPerSecond: 0
     },

@@ -29,7 +29,8 @@ export const hash: FrameHash = createFrameHash(kernel)
 
 export const STORE = {
   uuid: Buffer.from('000102030405060708090a0b0c0d0e0f', 'hex'),
-  secret: Buffer.from('f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff', 'hex')
+  secret: Buffer.from('f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff', 'hex'),
+  keys: null
 }
 export const SHARD_PATH = 'routes/web/shard-00'
 export const DIRECTORY = `/data/${SHARD_PATH}`

@@ -13,6 +13,7 @@ import { lowerPlan } from '../../src/steps/lower.ts'
 import { compileEnvironment } from '../../src/steps/pool-runner.ts'
 import { boundPatternTime } from '../../src/steps/regex-fallback.ts'
 import { createTaskRunner, type TaskKernel, type TaskRunner } from '../../src/steps/run-task.ts'
+import { KEYLESS_DECODER } from '../../src/storage/payload-decoder.ts'
 import type { TaskRequest, TaskResult } from '../../src/threads/messages.ts'
 import { FrameStore } from './frame-store.ts'
 import { type Plain, packEntry } from './msgpack-objects.ts'
@@ -99,6 +100,7 @@ export function harness(store: FrameStore, options: HarnessOptions = {}): Harnes
     createKernel,
     destination: () => destination,
     files: store,
+    decoder: KEYLESS_DECODER,
     clockMs: () => 0,
     deadlineMs: null
   })

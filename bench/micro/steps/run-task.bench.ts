@@ -22,6 +22,7 @@ import {
   encodeGroupPrefix,
   groupPrefixBytes
 } from '../../../src/storage/frame.ts'
+import { KEYLESS_DECODER } from '../../../src/storage/payload-decoder.ts'
 import type { FrameRef, TaskRequest } from '../../../src/threads/messages.ts'
 import { dockerRecord, entries } from '../kernel/samples.ts'
 import { accessRecord, jsonRecord } from './samples.ts'
@@ -69,7 +70,7 @@ function writeSegment(
     generation: 1,
     destination: name,
     logId: Buffer.alloc(8, 7),
-    segments: [{ path, salt: SALT, epoch: 1 }],
+    segments: [{ path, salt: SALT, epoch: 1, firstOffset: 0 }],
     frames,
     fromOffset: 0,
     finished: [],
@@ -165,6 +166,7 @@ function measure(
     },
     destination: () => destination,
     files: new SegmentFiles(),
+    decoder: KEYLESS_DECODER,
     clockMs: cpuMs,
     deadlineMs: null
   })

@@ -51,7 +51,7 @@ async function measure(shape: Shape, directory: string, totalRecords: number): P
     storage: nodeStorage,
     clock: systemClock,
     hash: createFrameHash(kernel),
-    store: { uuid, secret: Buffer.alloc(16, 2) },
+    store: { uuid, secret: Buffer.alloc(16, 2), keys: null },
     shard: {
       shardNumber: 0,
       directory: shard,
