@@ -147,7 +147,8 @@ const queue = Type.Object(
     catchup_read_rate: bytes({
       default: '64MiB',
       min: '1MiB',
-      description: 'What each destination that is far behind reads per second at most.'
+      description:
+        'What a destination that is far behind reads per second, on top of what comes in. When nothing comes in there is no limit.'
     }),
     encryption: Type.Optional(encryption),
     scrub_rate: bytes({

@@ -6,7 +6,9 @@ import { errorText } from '../core/errors.ts'
 import type { OutputLog } from '../plugin/output.ts'
 import type { Cursor } from '../storage/cursor.ts'
 import type { TaskRequest, TaskResult } from '../threads/messages.ts'
+import { BEHIND_MS, CatchUp } from './catch-up.ts'
 import { Lane, type LaneCursor, type LaneSource } from './lane.ts'
+import { type LaneTurn, LaneTurns } from './lane-turns.ts'
 import type { OutputInstance } from './output-instance.ts'
 import { DEFAULT_RETRY } from './retry.ts'
 import { laneCursor, type ShardLog } from './shard-log.ts'
@@ -22,6 +24,10 @@ export interface DestinationOptions {
   readonly pool: { run(task: TaskRequest, deadlineMs: number): Promise<TaskResult> }
   /** Writer of dead letters of one shard. */
   readonly lettersOf: (shardLog: ShardLog) => WriteLetters
+  /** What it reads per second, beside what comes in, of records that it is far behind with. */
+  readonly catchupBytesPerSecond: number
+  /** Bytes that came into the queues of all routes since the start. */
+  readonly arrivedBytes: () => number
   readonly clock: Clock
   readonly random: Random
   readonly log: OutputLog
@@ -38,7 +44,9 @@ export class Destination {
   readonly key: string
   readonly route: string
   readonly output: OutputInstance
-  readonly #shards: DrainedShard[]
+  readonly #shards: DrainedShard[] = []
+  readonly #turns: LaneTurns
+  readonly #catchUp: CatchUp
   /** What steps counted, `<metric>|<label values>`. */
   readonly counters = new Map<string, number>()
   /** Time of pool tasks for this destination, milliseconds. */
@@ -54,11 +62,21 @@ export class Destination {
     this.route = options.route
     this.output = options.output
     this.#options = options
-    this.#shards = options.shards.map(({ shardLog, cursor }) => ({
-      shardLog,
-      cursor,
-      lane: this.#lane(shardLog, cursor)
-    }))
+    const { arrivedBytes, catchupBytesPerSecond, clock, output, shards } = options
+    this.#catchUp = new CatchUp({
+      clock,
+      bytesPerSecond: catchupBytesPerSecond,
+      arrivedBytes
+    })
+    this.#turns = new LaneTurns(output.slots, clock, this.#catchUp)
+    for (const { shardLog, cursor } of shards) {
+      this.#shards.push({ shardLog, cursor, lane: this.#lane(shardLog, cursor) })
+    }
+  }
+
+  /** Time that lanes far behind were held so that ingest goes first. */
+  get catchUpHeldMs(): number {
+    return this.#catchUp.heldMs
   }
 
   get shards(): readonly DrainedShard[] {
@@ -126,16 +144,22 @@ export class Destination {
     onProgress: () => void
   ): Lane {
     const { clock, generation, key, log, output, pool, random } = this.#options
+    const turn = this.#turns.lane()
     return new Lane({
       destination: key,
       generation,
       source,
       cursor,
-      slots: output.slots,
+      slots: turn,
       sizes: output.sizes,
       output: output.output,
       targetTails: output.targetTails,
-      pool,
+      pool: {
+        run: (task, deadlineMs) => {
+          this.#charge(turn, task)
+          return pool.run(task, deadlineMs)
+        }
+      },
       writeLetters,
       flight: { observer: output.observer, random, retry: output.sizes.retry ?? DEFAULT_RETRY },
       clock,
@@ -148,6 +172,15 @@ export class Destination {
           'a task failed and is repeated'
         )
     })
+  }
+
+  /** What a task reads is counted when it is cut. */
+  #charge(turn: LaneTurn, { frames }: TaskRequest): void {
+    const newest = frames.at(-1)
+    if (newest === undefined) return
+    let byteCount = 0
+    for (const frame of frames) byteCount += frame.byteCount
+    turn.charge(byteCount, this.#options.clock.nowMs() - newest.appendTimeMs > BEHIND_MS)
   }
 
   #count(result: TaskResult): void {

@@ -19,8 +19,9 @@ import { BodyFlight, type FlightOptions, type PassedOffsets } from './body-fligh
 import { CulpritSearch, isLate } from './culprit-search.ts'
 import { type FrameCut, FrameWindow } from './frame-window.ts'
 import { InFlight } from './in-flight.ts'
+import type { SlotSource } from './lane-turns.ts'
 import { RowIndex } from './row-index.ts'
-import type { Slot, Slots } from './slots.ts'
+import type { Slot } from './slots.ts'
 import {
   type FinishSink,
   settleSteps,
@@ -58,7 +59,7 @@ export interface LaneOptions {
   readonly generation: number
   readonly source: LaneSource
   readonly cursor: LaneCursor
-  readonly slots: Slots
+  readonly slots: SlotSource
   readonly sizes: OutputSizes
   readonly output: Output
   /** Bodies of one target go one after another: tails by target, shared by the lanes of the output. */

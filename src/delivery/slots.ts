@@ -34,6 +34,10 @@ export class Slots {
     return this.#slotCount - this.#free.length
   }
 
+  get hasFree(): boolean {
+    return this.#free.length > 0
+  }
+
   /** A free slot, or null; then `whenFree` calls back. */
   take(): Slot | null {
     return this.#free.pop() ?? null
@@ -42,9 +46,13 @@ export class Slots {
   give(slot: Slot): void {
     invariant(!this.#free.includes(slot), `slot ${slot.index} was given back twice`)
     this.#free.push(slot)
-    // First come, first served: two routes of one output take turns.
+    this.pass()
+  }
+
+  /** A free slot is for the next one that waits: first come, first served, so two routes of one output take turns. */
+  pass(): void {
     const [next] = this.#waiting
-    if (next === undefined) return
+    if (next === undefined || this.#free.length === 0) return
     this.#waiting.delete(next)
     next()
   }

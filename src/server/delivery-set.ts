@@ -145,8 +145,17 @@ export class DeliverySet {
     }
   }
 
+  #arrivedBytes(): number {
+    const { config, shardsOf } = this.#options
+    let byteCount = 0
+    for (const { id } of config.routes) {
+      for (const { shardLog } of shardsOf(id)) byteCount += shardLog.appendedBytes
+    }
+    return byteCount
+  }
+
   #createDestination(routeId: string, outputId: string): Destination {
-    const { clock, generation, lettersOf, log, random, shardsOf } = this.#options
+    const { clock, config, generation, lettersOf, log, random, shardsOf } = this.#options
     const output = this.outputs.get(outputId)
     invariant(output !== undefined, `output ${outputId} of route ${routeId} exists`)
     return new Destination({
@@ -155,6 +164,8 @@ export class DeliverySet {
       generation,
       output,
       pool: this.pool,
+      catchupBytesPerSecond: config.queue.catchupBytesPerSecond,
+      arrivedBytes: () => this.#arrivedBytes(),
       clock,
       random,
       log,

@@ -1,0 +1,164 @@
+// Step 6. Runs on: main.
+// Which lane of a destination gets the next slot: a deficit round robin over bytes. However many lanes a destination has,
+// it waits for slots of its output as one, so lanes take nothing from other routes; among the lanes, one with a flood
+// waits for those with little. A lane that reads far behind waits for the catch-up limit too, the others do not.
+// Invariant: a slot that is granted is kept for its lane until the lane takes it or gives its place up.
+
+import type { CancelTimer, Clock } from '../core/clock.ts'
+import { invariant } from '../core/invariant.ts'
+import { TASK_INPUT_BYTES_MAX } from '../core/limits.ts'
+import type { CatchUp } from './catch-up.ts'
+import type { Slot, Slots } from './slots.ts'
+
+/** Slots as a lane sees them. */
+export type SlotSource = Pick<Slots, 'take' | 'give' | 'whenFree' | 'forget'>
+
+/** What each lane may use of a round, bytes; no lane saves up more. */
+const QUANTUM_BYTES = 1024 * 1024
+
+/** One lane: its view of the slots, and what its tasks cost. */
+export interface LaneTurn extends SlotSource {
+  /** A task was cut. `isBehind`: it reads far behind the visible end. */
+  charge(byteCount: number, isBehind: boolean): void
+}
+
+interface Member {
+  /** Bytes that it may use before others; below zero: others come first. */
+  deficitBytes: number
+  isBehind: boolean
+  /** Called when a slot is granted; null: it does not wait. */
+  onTurn: (() => void) | null
+  granted: Slot | null
+}
+
+export class LaneTurns {
+  readonly #slots: Slots
+  readonly #clock: Clock
+  readonly #catchUp: CatchUp
+  readonly #members: Member[] = []
+  /** Whose turn it is when several may go. */
+  #next = 0
+  #cancelTimer: CancelTimer | null = null
+  readonly #onSlot = () => {
+    if (!this.#grant()) this.#slots.pass()
+  }
+
+  constructor(slots: Slots, clock: Clock, catchUp: CatchUp) {
+    this.#slots = slots
+    this.#clock = clock
+    this.#catchUp = catchUp
+  }
+
+  /** One more lane. */
+  lane(): LaneTurn {
+    const member: Member = { deficitBytes: 0, isBehind: false, onTurn: null, granted: null }
+    this.#members.push(member)
+    return {
+      take: () => this.#take(member),
+      give: (slot) => this.#slots.give(slot),
+      whenFree: (callback) => this.#wait(member, callback),
+      forget: () => this.#forget(member),
+      charge: (byteCount, isBehind) => this.#charge(member, byteCount, isBehind)
+    }
+  }
+
+  #take(member: Member): Slot | null {
+    const { granted } = member
+    if (granted !== null) {
+      member.granted = null
+      return granted
+    }
+    if (!this.#mayGo(member)) return null
+    const isAlone = !this.#members.some((other) => other !== member && this.#isCandidate(other))
+    if (isAlone) return this.#slots.take()
+    // Others wait: the turn decides, and may decide for this lane.
+    const { onTurn } = member
+    member.onTurn = onTurn ?? (() => {})
+    this.#grant()
+    const slot = member.granted
+    member.granted = null
+    member.onTurn = slot === null ? onTurn : null
+    return slot
+  }
+
+  #wait(member: Member, callback: () => void): void {
+    member.onTurn = callback
+    this.#ask()
+  }
+
+  #forget(member: Member): void {
+    member.onTurn = null
+    const { granted } = member
+    member.granted = null
+    if (granted !== null) this.#slots.give(granted)
+    if (!this.#members.some((each) => this.#isCandidate(each))) this.#slots.forget(this.#onSlot)
+  }
+
+  #charge(member: Member, byteCount: number, isBehind: boolean): void {
+    member.deficitBytes = Math.max(-TASK_INPUT_BYTES_MAX, member.deficitBytes - byteCount)
+    member.isBehind = isBehind
+    if (isBehind) this.#catchUp.spend(byteCount)
+  }
+
+  /** Waits for slots, or for the time at which a lane that is held may go. */
+  #ask(): void {
+    if (this.#members.some((each) => this.#isCandidate(each))) {
+      this.#slots.whenFree(this.#onSlot)
+      return
+    }
+    if (this.#cancelTimer !== null) return
+    const waitMs = this.#catchUp.waitMs()
+    this.#catchUp.heldMs += waitMs
+    this.#cancelTimer = this.#clock.after(waitMs, () => {
+      this.#cancelTimer = null
+      this.#grant()
+    })
+  }
+
+  /** Grants free slots to lanes that wait. False: no lane of this destination can use one. */
+  #grant(): boolean {
+    let isGranted = false
+    // Who is picked uses its turn up, so there has to be a slot.
+    while (this.#slots.hasFree) {
+      const member = this.#pick()
+      const slot = member && this.#slots.take()
+      if (member === null || slot === null) break
+      const { onTurn } = member
+      invariant(onTurn !== null, 'a slot for a lane that does not wait')
+      member.granted = slot
+      member.onTurn = null
+      isGranted = true
+      onTurn()
+    }
+    if (this.#members.some(({ onTurn }) => onTurn !== null)) this.#ask()
+    return isGranted
+  }
+
+  /** The lane whose turn it is. */
+  #pick(): Member | null {
+    const count = this.#members.length
+    const candidates = this.#members.filter((each) => this.#isCandidate(each))
+    if (candidates.length === 0) return null
+    for (;;) {
+      for (let step = 0; step < count; step++) {
+        const at = (this.#next + step) % count
+        const member = this.#members[at]
+        if (member === undefined || !candidates.includes(member)) continue
+        if (member.deficitBytes < 0) continue
+        this.#next = (at + 1) % count
+        return member
+      }
+      for (const member of candidates) {
+        member.deficitBytes = Math.min(QUANTUM_BYTES, member.deficitBytes + QUANTUM_BYTES)
+      }
+    }
+  }
+
+  #isCandidate(member: Member): boolean {
+    return member.onTurn !== null && this.#mayGo(member)
+  }
+
+  #mayGo({ isBehind }: Member): boolean {
+    return !isBehind || this.#catchUp.waitMs() === 0
+  }
+}
