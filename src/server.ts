@@ -34,6 +34,8 @@ export interface StartOptions {
   readonly log: OutputLog
   /** No listener: deliver what is stored. */
   readonly isDrainOnly: boolean
+  /** Start without the keys of some encrypted segments; default: refuse. */
+  readonly isLockedSkipped?: boolean
   /** The server cannot go on: a thread died. */
   readonly onDeath: (error: Error) => void
 }
@@ -114,6 +116,7 @@ class Parts {
       clock: systemClock,
       log,
       version,
+      isLockedSkipped: options.isLockedSkipped ?? false,
       onRoom: (name) => this.ingest.room([name])
     })
     this.ingest = new IngestThreads({

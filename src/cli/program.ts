@@ -90,6 +90,7 @@ export function exitCodeOf(code: ErrorCode): number {
     case 'MR_STORE_LOCK':
     case 'MR_STORE_META':
     case 'MR_STORE_FORMAT':
+    case 'MR_STORE_KEY':
     case 'MR_STORE_IO':
     case 'MR_STORE_FULL':
       return EXIT.io

@@ -9,6 +9,7 @@ import { type ConfigOptions, VariableOption, withConfigOptions } from './options
 
 export interface RunOptions extends ConfigOptions {
   readonly drainOnly?: boolean
+  readonly skipLocked?: boolean
   readonly dryRun?: boolean
   readonly logLevel: string
   readonly logFormat: 'json' | 'pretty'
@@ -18,6 +19,8 @@ export interface RunOptions extends ConfigOptions {
 export interface ServerOptions {
   /** No listeners: deliver what is stored, then end. */
   readonly isDrainOnly: boolean
+  /** Start although keys of encrypted segments are missing; what they hold stays pending. */
+  readonly isLockedSkipped: boolean
   readonly logLevel: string
   readonly logFormat: 'json' | 'pretty'
   /** Names of the files that were read; the built-in configuration has one too. */
@@ -34,6 +37,10 @@ export function addRun(program: Command, io: CliIo, runServer: RunServer): void 
     .option(
       '--drain-only',
       'open no listener; exit 0 when all queues are empty, 75 when time is up'
+    )
+    .option(
+      '--skip-locked',
+      'start without the keys of some encrypted segments; what they hold stays stored and pending'
     )
     .option('--dry-run', 'check the configuration and exit')
     .addOption(
@@ -68,6 +75,7 @@ async function run(
   exitWith(
     await runServer(config, {
       isDrainOnly: options.drainOnly === true,
+      isLockedSkipped: options.skipLocked === true,
       logLevel: options.logLevel,
       logFormat: options.logFormat,
       configFiles

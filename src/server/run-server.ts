@@ -34,6 +34,7 @@ export const runServer =
       registry: createRegistry(BUILT_INS),
       stepsModule: STEPS_MODULE.href,
       isDrainOnly: options.isDrainOnly,
+      isLockedSkipped: options.isLockedSkipped,
       onDeath(error) {
         log.error({ error: errorText(error) }, 'a thread died; stopping, the next start recovers')
         ended.resolve(EXIT.internal)

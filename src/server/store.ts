@@ -17,10 +17,13 @@ import {
   writeAdoptions
 } from '../storage/adoptions.ts'
 import { listCursors, readCursorRecord } from '../storage/cursor-archive.ts'
+import type { FrameHash } from '../storage/frame.ts'
 import { lockStore, type StoreLock } from '../storage/lock.ts'
-import { openMeta } from '../storage/meta.ts'
+import { openMeta, type StoreMeta } from '../storage/meta.ts'
 import { PayloadDecoder } from '../storage/payload-decoder.ts'
 import type { Storage } from '../storage/storage.ts'
+import { checkStore, type LockedSegment } from '../storage/store-check.ts'
+import type { StoreIdentity } from '../storage/store-keys.ts'
 import {
   type OpenedShard,
   openAdoptedShard,
@@ -42,6 +45,7 @@ export interface StoreOptions {
   readonly clock: Clock
   readonly log: OutputLog
   readonly version: string
+  readonly isLockedSkipped: boolean
   readonly onRoom: (log: string) => void
 }
 
@@ -68,10 +72,7 @@ export class Store {
     })
     const startedMs = clock.monotonicMs()
     const hash = createFrameHash(instantiateKernel<HashExports>({ memoryBytes: MAIN_KERNEL_BYTES }))
-    const { meta, notes } = openMeta(storage, dataDir, hash, clock.nowMs())
-    for (const note of notes) log.warn({ note }, 'recovery')
-    const store = { uuid: meta.uuid, secret: meta.secret, keys: config.queue.keys }
-    const decoder = new PayloadDecoder(store)
+    const { store, decoder } = this.#identify(options, hash)
     this.context = { storage, hash, clock, dataDir, store, decoder, log, onRoom }
     this.#adoptions = this.#readAdoptions()
     this.#open(config)
@@ -79,6 +80,30 @@ export class Store {
     this.#orphans = findOrphans(this.context, config, (name) => this.#adoptions.has(name))
     this.#warnOfOrphans()
     this.recoverySeconds = (clock.monotonicMs() - startedMs) / 1000
+  }
+
+  /** Who the store is. Everything stored is looked at before anything is written. */
+  #identify(
+    options: StoreOptions,
+    hash: FrameHash
+  ): { readonly store: StoreIdentity; readonly decoder: PayloadDecoder } {
+    const { clock, config, log, storage } = options
+    const { keys } = config.queue
+    const check = (meta: StoreMeta) => {
+      const decoder = new PayloadDecoder({ uuid: meta.uuid, keys })
+      const dataDirectory = config.dataDir
+      const locked = checkStore({ storage, hash, dataDirectory, store: meta, decoder })
+      if (locked.length > 0) refuseLocked(locked, options)
+    }
+    try {
+      const { meta, notes } = openMeta(storage, config.dataDir, hash, clock.nowMs(), { check })
+      for (const note of notes) log.warn({ note }, 'recovery')
+      const store = { uuid: meta.uuid, secret: meta.secret, keys }
+      return { store, decoder: new PayloadDecoder(store) }
+    } catch (error) {
+      this.#lock.release()
+      throw error
+    }
   }
 
   /** Every shard that was opened, routes first; those that were adopted since come last. */
@@ -250,4 +275,26 @@ export class Store {
       )
     }
   }
+}
+
+/** Throws MR_STORE_KEY, unless the operator asked to go on; what is locked then stays stored and pending. */
+function refuseLocked(
+  locked: readonly LockedSegment[],
+  { isLockedSkipped, log }: Pick<StoreOptions, 'isLockedSkipped' | 'log'>
+): void {
+  const ids = [...new Set(locked.map(({ keyId }) => keyId))]
+  const [first] = locked
+  const isWrong = locked.some(({ isKeyWrong }) => isKeyWrong)
+  const fact = `${locked.length} encrypted segments cannot be read (first: ${first?.path})`
+  const why = isWrong
+    ? `key ${ids.join(', ')} of queue.encryption is not the one they were written with`
+    : `key ${ids.join(', ')} is not under queue.encryption`
+  if (!isLockedSkipped) {
+    throw new MillraceError(
+      'MR_STORE_KEY',
+      `${fact}: ${why}. Add the key, or start with --skip-locked, which keeps them. Nothing was changed`
+    )
+  }
+  const fields = { segments: locked.length, keys: ids, event: 'queue.locked' }
+  log.warn(fields, `${fact}: ${why}; what they hold stays stored and pending`)
 }

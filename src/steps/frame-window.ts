@@ -126,7 +126,8 @@ export class FrameWindow {
     const { decoder, input } = this.#source
     const { path, epoch, firstOffset } = this.segmentOf(frame)
     const payload = decoder.decode(stored, header, { logId: this.#logId, epoch, firstOffset })
-    if (payload === 'damaged') return null
+    // The key was tried before the task: what it does not open now was changed by somebody.
+    if (payload === 'damaged' || payload === 'mismatch') return null
     if (payload === 'locked') {
       // Main hands out no frame that it cannot read itself; as damage it would count as lost.
       throw new MillraceError('MR_TASK', `a frame of ${path} needs a key that is not configured`)

@@ -11,6 +11,7 @@ import {
   FORMAT_MINOR,
   STORE_INCOMPATIBLE_KNOWN
 } from './format.ts'
+import { checkFormat } from './format-version.ts'
 import type { FrameHash } from './frame.ts'
 import { NUMBER_MAX, readU64, writeU64 } from './words.ts'
 
@@ -65,7 +66,7 @@ export function encodeCursorSlot(content: CursorContent, hash: FrameHash, salt: 
   return into.subarray(0, at + HASH_BYTES)
 }
 
-/** Null: torn, foreign or never written. */
+/** Null: torn, foreign or never written. Throws MR_STORE_FORMAT when another release wrote it: its place is not guessed. */
 export function decodeCursorSlot(
   slot: Buffer,
   hash: FrameHash,
@@ -77,7 +78,11 @@ export function decodeCursorSlot(
   if (usedBytes < CURSOR_SLOT.headerBytes || usedBytes + HASH_BYTES > slot.length) return null
   const used = slot.subarray(0, usedBytes)
   if (hash([used], salt) !== slot.readBigUInt64LE(usedBytes)) return null
-  if (used.readUInt8(AT.major) !== FORMAT_MAJOR) return null
+  const format = {
+    major: used.readUInt8(AT.major),
+    incompatible: used.readUInt16LE(AT.incompatible)
+  }
+  checkFormat('a cursor', format, STORE_INCOMPATIBLE_KNOWN)
   const counterCount = used.readUInt32LE(AT.counterCount)
   const rangeCount = used.readUInt32LE(AT.rangeCount)
   if (counterCount > CURSOR_COUNTERS_MAX || rangeCount > CURSOR_RANGES_MAX) return null

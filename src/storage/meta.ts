@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto'
 import path from 'node:path'
 import { MillraceError } from '../core/errors.ts'
 import { FORMAT_MAJOR, FORMAT_MINOR, META_FILE, STORE_INCOMPATIBLE_KNOWN } from './format.ts'
+import { checkFormat } from './format-version.ts'
 import type { FrameHash } from './frame.ts'
 import { makeDirectoryDurable } from './shard-directory.ts'
 import type { Storage } from './storage.ts'
@@ -48,17 +49,18 @@ export function decodeMeta(bytes: Buffer, hash: FrameHash): StoreMeta | null {
   if (hash([bytes.subarray(0, AT.hash)], 0n) !== bytes.readBigUInt64LE(AT.hash)) return null
   const major = bytes.readUInt8(AT.major)
   const incompatible = bytes.readUInt16LE(AT.incompatible)
-  if (major !== FORMAT_MAJOR || (incompatible & ~STORE_INCOMPATIBLE_KNOWN) !== 0) {
-    throw new MillraceError(
-      'MR_STORE_FORMAT',
-      `store has format ${major} with features ${incompatible}; this release reads format ${FORMAT_MAJOR}. Start the release that wrote it. Nothing was changed`
-    )
-  }
+  checkFormat('META', { major, incompatible }, STORE_INCOMPATIBLE_KNOWN)
   return {
     uuid: Buffer.from(bytes.subarray(AT.storeUuid, AT.storeUuid + 16)),
     secret: Buffer.from(bytes.subarray(AT.storeSecret, AT.storeSecret + 16)),
     createdMs: readU64(bytes, AT.createdMs)
   }
+}
+
+export interface MetaOptions {
+  /** Told who the store is before anything is written; may throw. */
+  readonly check?: (meta: StoreMeta) => void
+  readonly random?: (byteCount: number) => Buffer
 }
 
 /** Reads the identity of the store, makes it for an empty directory, repairs one lost copy from the other. */
@@ -67,7 +69,7 @@ export function openMeta(
   dataDirectory: string,
   hash: FrameHash,
   nowMs: number,
-  random: (byteCount: number) => Buffer = randomBytes
+  { check, random = randomBytes }: MetaOptions = {}
 ): OpenedMeta {
   makeDirectoryDurable(storage, dataDirectory)
   const copies = NAMES.map((name) => readCopy(storage, path.join(dataDirectory, name), hash))
@@ -83,6 +85,7 @@ export function openMeta(
     for (const name of NAMES) writeCopy(storage, dataDirectory, name, encodeMeta(fresh, hash))
     return { meta: fresh, notes: [] }
   }
+  check?.(meta)
   const notes: string[] = []
   NAMES.forEach((name, index) => {
     if (copies[index] !== null) return

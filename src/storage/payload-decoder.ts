@@ -1,7 +1,7 @@
 // Runs on: any.
 // From what a frame stores to its groups: decrypt, then decompress. The one way to a payload for pool threads, recovery,
-// dead letters and tools. The hash was checked before, so what fails here was written wrong or forged: it is damage of
-// that frame. What needs a key or a release that is not here is no damage: it is locked, kept and not counted.
+// dead letters and tools. The hash was checked before. What needs a key or a release that is not here is no damage: it is
+// locked, kept and not counted.
 //
 // Memory: a payload comes out at no more than the raw length that its header states, which the frame cap bounds, and the
 // window of zstd is bounded too; so a bomb is refused at the first byte too many.
@@ -21,8 +21,11 @@ const SPARE_BYTES = 64
 /** Derived keys that are remembered; a task reads few segments. */
 const SEGMENT_KEYS_MAX = 64
 
-/** `damaged`: the frame cannot be what was written. `locked`: a key or a later release is needed. */
-export type DecodedPayload = Buffer | 'damaged' | 'locked'
+/**
+ * `damaged`: the frame cannot be what was written. `locked`: a key or a later release is needed. `mismatch`: the hash is
+ * right and the tag is not: the key of that id is another one, or somebody who has the store's secret changed the frame.
+ */
+export type DecodedPayload = Buffer | 'damaged' | 'locked' | 'mismatch'
 
 export class PayloadDecoder {
   readonly #storeUuid: Uint8Array
@@ -55,7 +58,7 @@ export class PayloadDecoder {
     if (header.rawBytes > FRAME_PAYLOAD_BYTES_MAX) return 'damaged'
     const isSealed = (header.flags & FRAME_FLAG.encrypted) !== 0
     const opened = isSealed ? this.#unseal(stored, header, segment) : stored
-    if (opened === null) return 'damaged'
+    if (opened === null) return 'mismatch'
     const payload = header.codec === CODEC.zstd ? unzstd(opened, header.rawBytes) : opened
     return payload === null || payload.length !== header.rawBytes ? 'damaged' : payload
   }
@@ -78,7 +81,7 @@ export class PayloadDecoder {
       decipher.final()
       return opened
     } catch {
-      // The tag does not fit: not the bytes, header or key that were there when the frame was written.
+      // The tag does not fit.
       return null
     }
   }

@@ -214,13 +214,14 @@ export class PayloadReader {
     this.#decoder = decoder
   }
 
-  /** Views into the buffer, valid until the next call. `damaged`: it does not verify; `locked`: it does, and no key is here. */
+  /** Views into the buffer, valid until the next call. `damaged`: it does not verify; `locked`: it does, and no key fits. */
   groups(found: FoundFrame, hash: FrameHash): Group[] | 'damaged' | 'locked' {
     const { header } = found
     const stored = this.#read(found.startByte, header)
     if (stored.length !== header.storedBytes) return 'damaged'
     if (hash([stored], this.#segment.salt) !== header.payloadHash) return 'damaged'
     const payload = this.#decoder.decode(stored, header, this.#segment)
+    if (payload === 'mismatch') return 'locked'
     return typeof payload === 'string' ? payload : (decodeGroups(payload, header) ?? 'damaged')
   }
 

@@ -3,10 +3,11 @@
 // offsets the one with the higher epoch wins: the other was cut off by a failed sync or never got a record.
 
 import path from 'node:path'
-import { errnoOf, errorText, MillraceError } from '../core/errors.ts'
+import { errnoOf, errorText } from '../core/errors.ts'
 import { parseArchivedName } from './cursor-archive.ts'
 import { readTolerant } from './damage-read.ts'
-import { FORMAT_MAJOR, INCOMPATIBLE_KNOWN, SEGMENT_HEADER } from './format.ts'
+import { INCOMPATIBLE_KNOWN, SEGMENT_HEADER } from './format.ts'
+import { checkFormat } from './format-version.ts'
 import type { FrameHash } from './frame.ts'
 import { quarantineFile } from './quarantine.ts'
 import { decodeSegmentHeader } from './segment-file.ts'
@@ -133,11 +134,5 @@ export function checkSegmentFormat(
   if (readTolerant(storage, file, bytes, 0) < bytes.length) return
   const header = decodeSegmentHeader(bytes, hash, salt)
   if (header === null) return
-  const { major, incompatible } = header
-  if (major === FORMAT_MAJOR && (incompatible & ~INCOMPATIBLE_KNOWN) === 0) return
-  throw new MillraceError(
-    'MR_STORE_FORMAT',
-    `${segmentPath} has format ${major} with features ${incompatible}; this release reads format ${FORMAT_MAJOR}. Start the release that wrote it. Nothing was changed`,
-    { details: { path: segmentPath, major, incompatible } }
-  )
+  checkFormat(segmentPath, header, INCOMPATIBLE_KNOWN)
 }

@@ -139,7 +139,7 @@ export class ShardReader {
     this.#offset = endOffset
     if (endOffset <= this.#fromOffset) return null
     // Kept and passed over: it stays pending, and is read by the first start that has its key.
-    if (!this.#segments.decoder.canRead(header)) return null
+    if (!this.#segments.isOpen(segment, found)) return null
     return {
       kind: 'frame',
       frame: {

@@ -6,9 +6,10 @@ import { errnoOf } from '../core/errors.ts'
 import { invariant } from '../core/invariant.ts'
 import type { NewSegment, SegmentRef } from '../threads/messages.ts'
 import type { Durability } from './append.ts'
-import { SEGMENT_HEADER } from './format.ts'
-import type { FrameHash } from './frame.ts'
-import { FrameSearch, type WalkedSegment } from './frame-search.ts'
+import { readTolerant } from './damage-read.ts'
+import { FRAME_FLAG, FRAME_HEADER, SEGMENT_HEADER } from './format.ts'
+import { type FrameHash, isPayloadIntact } from './frame.ts'
+import { type FoundFrame, FrameSearch, type WalkedSegment } from './frame-search.ts'
 import { splitAt } from './log-end.ts'
 import { KEYLESS_DECODER, type PayloadDecoder } from './payload-decoder.ts'
 import { segmentSalt } from './segment-names.ts'
@@ -62,6 +63,8 @@ export class ShardSegments {
   readonly #firstOwnOrdinal: number
   readonly #files = new Map<number, OpenFile>()
   readonly #durableOffsets = new Map<number, number>()
+  /** Segments with encrypted frames, by ordinal: whether their key fits. */
+  readonly #openSegments = new Map<number, boolean>()
   #visible: { ordinal: number; endByte: number; nextOffset: number }
 
   constructor(options: ShardSegmentsOptions) {
@@ -173,6 +176,7 @@ export class ShardSegments {
       if (first.ordinal >= this.#visible.ordinal) break
       this.#closeFile(first.ordinal)
       this.#durableOffsets.delete(first.ordinal)
+      this.#openSegments.delete(first.ordinal)
       this.#entries.shift()
       dropped.push(first)
     }
@@ -205,6 +209,34 @@ export class ShardSegments {
     return this.#options.recovered.holes.some(
       (hole) => hole.firstOffset <= firstOffset && hole.endOffset >= endOffset
     )
+  }
+
+  /**
+   * Whether the frame can be opened with the keys that are there. The first encrypted frame of a segment tries its key: a
+   * wrong one locks the segment. Later frames that it does not open were changed by somebody, and count as damage.
+   */
+  isOpen(segment: ReadableSegment, found: FoundFrame): boolean {
+    const { header } = found
+    if (!this.decoder.canRead(header)) return false
+    if ((header.flags & FRAME_FLAG.encrypted) === 0) return true
+    const known = this.#openSegments.get(segment.ordinal)
+    if (known !== undefined) return known
+    const walked = this.open(segment)
+    if (walked === null) return true
+    const stored = Buffer.allocUnsafeSlow(header.storedBytes)
+    const readBytes = readTolerant(
+      this.storage,
+      walked.file,
+      stored,
+      found.startByte + FRAME_HEADER.byteCount
+    )
+    // A damaged frame says nothing about the key.
+    const isIntact =
+      readBytes === stored.length && isPayloadIntact(stored, header, this.hash, segment.salt)
+    if (!isIntact) return true
+    const isOpen = this.decoder.decode(stored, header, walked) !== 'mismatch'
+    this.#openSegments.set(segment.ordinal, isOpen)
+    return isOpen
   }
 
   close(): void {

@@ -127,7 +127,13 @@ t.test('run hands the checked configuration to the server and ends with its code
   t.match(calls, [
     {
       config: { dataDir: `${workingDirectory}/q`, outputs: { s: { config: { delay: 1500 } } } },
-      options: { isDrainOnly: true, logLevel: 'warn', logFormat: 'pretty', configFiles: ['m.yaml'] }
+      options: {
+        isDrainOnly: true,
+        isLockedSkipped: false,
+        logLevel: 'warn',
+        logFormat: 'pretty',
+        configFiles: ['m.yaml']
+      }
     }
   ])
 })

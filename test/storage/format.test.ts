@@ -32,9 +32,9 @@ const GOLDEN = path.join(import.meta.dirname, '../fixtures/formats')
 /** A small store: two segments, the first with its footer, the second as a kill leaves it, a cursor, META. */
 async function sampleStore(): Promise<SimulatedStorage> {
   const storage = new SimulatedStorage()
-  openMeta(storage, '/data', hash, 1_700_000_000_000, (count) =>
-    Buffer.alloc(count, storage.stat('/data/META') === null ? 0x31 : 0x32)
-  )
+  openMeta(storage, '/data', hash, 1_700_000_000_000, {
+    random: (count) => Buffer.alloc(count, storage.stat('/data/META') === null ? 0x31 : 0x32)
+  })
   const clock = new FakeClock()
   const shard = new ShardHarness({ storage, clock, segmentBytes: 1500 })
   for (let id = 0; id < 12; id++) {

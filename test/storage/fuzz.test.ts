@@ -189,6 +189,7 @@ t.test('cursor slots and META of any bytes: the value that was written or none',
     const forged = Buffer.concat([randomBytes(48 + below(200)), Buffer.alloc(8)])
     forged.writeUInt32LE(0x5543_524d, 0)
     forged[4] = 1
+    forged.writeUInt16LE(0, 6)
     forged.writeUInt32LE(forged.length - 8, 8)
     forged.writeUInt32LE(below(6), 12)
     forged.writeUInt32LE(below(6), 40)

@@ -9,7 +9,8 @@ const fixed = () => {
   let call = 0
   return (byteCount: number) => Buffer.alloc(byteCount, ++call)
 }
-const open = (storage: SimulatedStorage) => openMeta(storage, '/srv/data', hash, 1000, fixed())
+const open = (storage: SimulatedStorage) =>
+  openMeta(storage, '/srv/data', hash, 1000, { random: fixed() })
 
 t.test('an empty directory gets an identity that stays', (t) => {
   const storage = new SimulatedStorage()

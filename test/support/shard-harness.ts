@@ -2,6 +2,7 @@
 
 import path from 'node:path'
 import type { Clock } from '../../src/core/clock.ts'
+import type { StoreKeys } from '../../src/core/encryption-keys.ts'
 import { logIdOf } from '../../src/core/position.ts'
 import { createFrameHash, type HashExports } from '../../src/kernel/frame-hash.ts'
 import { instantiateKernel } from '../../src/kernel/instance.ts'
@@ -14,6 +15,8 @@ import type {
 } from '../../src/storage/append.ts'
 import { Cursor, type CursorOptions } from '../../src/storage/cursor.ts'
 import type { FrameHash } from '../../src/storage/frame.ts'
+import { PayloadDecoder } from '../../src/storage/payload-decoder.ts'
+import type { Compression } from '../../src/storage/payload-encoder.ts'
 import { recoverShard } from '../../src/storage/recovery.ts'
 import type { RecoveryResult } from '../../src/storage/segments.ts'
 import { readFrameAt, ShardReader } from '../../src/storage/shard-reader.ts'
@@ -82,6 +85,8 @@ export interface HarnessOptions {
   readonly holdingLowOffset?: number | null
   readonly syncIntervalMs?: number
   readonly hash?: FrameHash
+  readonly compression?: Compression
+  readonly keys?: StoreKeys
   /** Wraps the storage of the writer alone. */
   readonly writerStorage?: Storage
 }
@@ -123,6 +128,7 @@ export class ShardHarness {
       storage,
       hash: options.hash ?? hash,
       storeSecret: STORE.secret,
+      decoder: new PayloadDecoder({ uuid: STORE.uuid, keys: options.keys ?? null }),
       logId,
       durability
     }
@@ -143,7 +149,8 @@ export class ShardHarness {
       storage: writerStorage ?? storage,
       clock,
       hash: this.#options.hash ?? hash,
-      store: STORE,
+      store: { ...STORE, keys: this.#options.keys ?? null },
+      compression: this.#options.compression ?? 'none',
       shard: { shardNumber: 0, directory, logId, start: this.recovered.start },
       slab: Buffer.allocUnsafeSlow(512 * 1024),
       segmentBytes: segmentBytes ?? 1024 * 1024,
