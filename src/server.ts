@@ -20,6 +20,7 @@ import { Housekeeping } from './server/housekeeping.ts'
 import { type Addresses, IngestThreads } from './server/ingest-threads.ts'
 import { provideMetrics } from './server/metrics-sources.ts'
 import { routeOf } from './server/open-shards.ts'
+import { LiveQueueChanges } from './server/queue-changes.ts'
 import { ServerStatus } from './server/server-status.ts'
 import { Store } from './server/store.ts'
 import { nodeStorage } from './storage/storage.ts'
@@ -216,6 +217,7 @@ class Parts {
       metrics,
       shards: () => this.#routeShards(),
       destinations: this.delivery.destinations,
+      changes: new LiveQueueChanges({ store: this.store, delivery: this.delivery }),
       leftovers: () => ({ orphans: this.store.orphans, removed: this.store.removed }),
       deadLetters: this.deadLetters,
       replay: (name, isDryRun) =>

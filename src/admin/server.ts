@@ -11,6 +11,7 @@ import { MillraceError } from '../core/errors.ts'
 import { formatListenAddress, type ListenAddress } from '../net/listen-address.ts'
 import { listenUnix } from '../net/unix-socket.ts'
 import { PAGE_POLICY, renderPage } from './page.ts'
+import { addQueueChanges } from './queue-changes.ts'
 import type { AdminSource, Health } from './status.ts'
 
 export interface AdminOptions {
@@ -100,6 +101,7 @@ export class AdminServer {
     const guard = {
       preHandler: (request: FastifyRequest, reply: FastifyReply) => this.#guard(request, reply)
     }
+    addQueueChanges(this.#app, guard, source.changes)
     this.#app.get<{ Params: { log: string }; Querystring: { limit?: string } }>(
       '/api/v1/dlq/:log',
       guard,

@@ -90,6 +90,47 @@ export interface ReplayOutcome {
   readonly failed: number
 }
 
+/** One cursor that was moved. */
+export interface CursorChange {
+  readonly route: string
+  readonly shard: string
+  readonly destination: string
+  /** Low mark before and after. */
+  readonly fromOffset: number
+  readonly toOffset: number
+  /** Records that were passed over: `dropped{reason="operator"}`. */
+  readonly dropped: number
+  /** Records that are sent again. */
+  readonly again: number
+  readonly pending: number
+}
+
+export interface AdoptOutcome extends OrphanStatus {
+  readonly route: string
+  /** Whether a running server drains it now; else the next start does. */
+  readonly isDraining: boolean
+}
+
+export interface DropOutcome extends OrphanStatus {
+  /** False: only counted. */
+  readonly isDropped: boolean
+}
+
+/** Which cursors; `shard` null: of every shard of the route. */
+export interface CursorChoice {
+  readonly route: string
+  readonly destination: string
+  readonly shard: string | null
+}
+
+export interface QueueChanges {
+  adopt(orphan: string, route: string): AdoptOutcome
+  /** `to`: an offset, `oldest`, `newest` or a time as `Date` reads it. Forward only. */
+  moveCursor(choice: CursorChoice, to: string): Promise<CursorChange[]>
+  skip(choice: CursorChoice, firstOffset: number, endOffset: number): Promise<CursorChange[]>
+  drop(log: string, isDropped: boolean): DropOutcome
+}
+
 export interface Health {
   readonly isOk: boolean
   readonly reasons: readonly string[]
@@ -98,6 +139,7 @@ export interface Health {
 export interface AdminSource {
   readonly version: string
   readonly startedMs: number
+  readonly changes: QueueChanges
   liveness(): Health
   readiness(): Health
   metricsText(): Promise<string>

@@ -2,7 +2,6 @@
 // The command line as a whole: subcommands, texts, and which failure gives which exit code. Commands load what they need
 // when they run, so that `healthcheck` starts fast.
 
-import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { type ErrorCode, EXIT, MillraceError } from '../core/errors.ts'
 import { addConfig } from './config.ts'
@@ -10,6 +9,7 @@ import { addDlq } from './dlq.ts'
 import { addHealthcheck } from './healthcheck.ts'
 import { type CliIo, Exit } from './io.ts'
 import { applyVariables } from './options.ts'
+import { packageVersion } from './package-version.ts'
 import { addQueue } from './queue.ts'
 import { addRun, type RunServer } from './run.ts'
 import { addSchema } from './schema.ts'
@@ -60,21 +60,6 @@ export function createProgram(io: CliIo, runServer: RunServer): Command {
 function inherit(command: Command): void {
   command.exitOverride()
   for (const child of command.commands) inherit(child)
-}
-
-/** The package file lies two levels above the sources and three above the compiled files. */
-export function packageVersion(): string {
-  for (const path of ['../../package.json', '../../../package.json']) {
-    try {
-      const content: unknown = JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8'))
-      if (typeof content === 'object' && content !== null && 'version' in content) {
-        return String(content.version)
-      }
-    } catch {
-      // Not there: the other place.
-    }
-  }
-  return 'unknown'
 }
 
 /** Exit code by the reason why a command ends (sysexits). */

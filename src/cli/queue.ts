@@ -9,6 +9,7 @@ import { formatBytes, formatDuration } from '../core/units.ts'
 import { askAdminJson } from './admin-client.ts'
 import type { CliIo } from './io.ts'
 import { type AdminOptions, withAdminOptions } from './options.ts'
+import { addQueueChanges } from './queue-changes.ts'
 import { table } from './table.ts'
 
 interface ListOptions extends AdminOptions {
@@ -17,12 +18,13 @@ interface ListOptions extends AdminOptions {
 }
 
 export function addQueue(program: Command, io: CliIo): void {
-  const queue = program.command('queue').description('look at the queues')
+  const queue = program.command('queue').description('look at the queues and change them')
   withAdminOptions(queue.command('ls'))
     .description('list queues and outputs of the running server')
     .option('--data-dir <directory>', 'read this directory instead; works without a server')
     .option('--json', 'as JSON')
     .action((options: ListOptions) => list(options, io))
+  addQueueChanges(queue, io)
 }
 
 async function list(options: ListOptions, io: CliIo): Promise<void> {

@@ -6,7 +6,9 @@ import { join } from 'node:path'
 import type { OrphanStatus } from '../admin/status.ts'
 import type { MillraceConfig } from '../config/schema.ts'
 import { logIdOf } from '../core/position.ts'
+import { removeShard } from '../storage/retired-shard.ts'
 import { shardDirectoryName } from '../storage/segment-names.ts'
+import { listShard } from '../storage/shard-directory.ts'
 import { summariseShard } from '../storage/shard-summary.ts'
 import { type StoreContext, storedShardNumbers } from './open-shards.ts'
 
@@ -65,6 +67,16 @@ export function describe(context: StoreContext, log: string): OrphanStatus {
     bytes: summaries.reduce((sum, { byteCount }) => sum + byteCount, 0),
     records: summaries.reduce((sum, each) => sum + each.endOffset - each.firstOffset, 0),
     pending
+  }
+}
+
+/** Deletes every shard of a log, whatever it holds. Its quarantine stays. */
+export function removeLog(context: StoreContext, log: string): void {
+  for (const shardNumber of storedShardNumbers(context, log)) {
+    const directory = join(context.dataDir, log, shardDirectoryName(shardNumber))
+    const { live, superseded } = listShard(context.storage, directory)
+    const paths = [...live, ...superseded].map(({ path }) => path)
+    removeShard(context.storage, directory, paths)
   }
 }
 

@@ -3,7 +3,7 @@
 
 import { BUILT_INS } from '../../plugins/index.ts'
 import type { CliIo } from '../cli/io.ts'
-import { packageVersion } from '../cli/program.ts'
+import { packageVersion } from '../cli/package-version.ts'
 import type { RunServer } from '../cli/run.ts'
 import { EXIT, errorText } from '../core/errors.ts'
 import { createRegistry } from '../plugin/registry.ts'

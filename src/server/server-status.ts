@@ -7,6 +7,7 @@ import type {
   DeadLetterLogStatus,
   DeadLetterView,
   Health,
+  QueueChanges,
   QueuesStatus,
   ReplayOutcome,
   ShardStatus
@@ -26,6 +27,7 @@ export interface StatusOptions {
   /** Shards of routes. */
   readonly shards: () => readonly ShardLog[]
   readonly destinations: readonly Destination[]
+  readonly changes: QueueChanges
   /** What old configurations left. */
   readonly leftovers: () => Pick<QueuesStatus, 'orphans' | 'removed'>
   readonly deadLetters: {
@@ -50,6 +52,10 @@ export class ServerStatus implements AdminSource {
     this.version = options.version
     this.#options = options
     this.startedMs = options.clock.nowMs()
+  }
+
+  get changes(): QueueChanges {
+    return this.#options.changes
   }
 
   setAddresses(addresses: Addresses): void {

@@ -160,8 +160,13 @@ export class Store {
     }
     const opened = this.#openAdopted(log, route)
     this.#writeAdoptions(withAdoption(this.#adoptions, log, routeId))
-    this.#orphans = this.#orphans.filter((each) => each.log !== log)
+    this.forgetOrphan(log)
     return opened
+  }
+
+  /** It was adopted or deleted. */
+  forgetOrphan(log: string): void {
+    this.#orphans = this.#orphans.filter((each) => each.log !== log)
   }
 
   /** Writes what the cursors know and gives the directory free. */

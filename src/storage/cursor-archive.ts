@@ -68,14 +68,14 @@ export function archiveCursor(
   outputId: string,
   nowMs: number
 ): ArchivedCursor {
-  const target = freeName(storage, directory, outputId, nowMs)
+  const target = archivedCursorPath(storage, directory, outputId, nowMs)
   storage.rename(path.join(directory, cursorFileName(outputId)), target)
   storage.dirsyncNow(directory)
   return { outputId, removedMs: Math.floor(nowMs / 1000) * 1000, path: target }
 }
 
-/** Where an archived cursor of this second goes. */
-export function freeName(
+/** Where a cursor goes that is put away in this second. */
+export function archivedCursorPath(
   storage: Storage,
   directory: string,
   outputId: string,

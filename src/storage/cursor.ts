@@ -356,7 +356,8 @@ export class Cursor {
   }
 }
 
-function freshContent(offset: number): CursorContent {
+/** A cursor that has finished nothing. */
+export function freshContent(offset: number): CursorContent {
   return { generation: 1, origin: offset, low: offset, ranges: [], counts: new Map() }
 }
 

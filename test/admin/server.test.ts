@@ -2,8 +2,9 @@ import { existsSync, statSync } from 'node:fs'
 import { request } from 'node:http'
 import t, { type Test } from 'tap'
 import { AdminServer } from '../../src/admin/server.ts'
-import type { AdminSource, CursorStatus } from '../../src/admin/status.ts'
+import type { AdminSource, CursorStatus, QueueChanges } from '../../src/admin/status.ts'
 import { askAdmin } from '../../src/cli/admin-client.ts'
+import { MillraceError } from '../../src/core/errors.ts'
 import { MetricRegistry } from '../../src/metrics/registry.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { shortDir } from '../support/short-dir.ts'
@@ -23,6 +24,26 @@ const CURSOR: CursorStatus = {
   lastError: '<script>alert(1)</script>'
 }
 
+const CHANGES: QueueChanges = {
+  adopt: (orphan, route) => ({
+    log: `routes/${orphan}`,
+    shards: 1,
+    segments: 2,
+    bytes: 100,
+    records: 5,
+    pending: {},
+    route,
+    isDraining: true
+  }),
+  moveCursor: async () => [],
+  skip: async ({ route }, firstOffset, endOffset) => {
+    throw new MillraceError('MR_USAGE', `no ${route} ${firstOffset} ${endOffset}`)
+  },
+  drop: () => {
+    throw new Error('not asked for')
+  }
+}
+
 function source(changes: Partial<AdminSource> = {}): AdminSource {
   const registry = new MetricRegistry()
   registry.provide('queue_pending_records', () => [
@@ -30,6 +51,7 @@ function source(changes: Partial<AdminSource> = {}): AdminSource {
   ])
   return {
     version: '1.2.3',
+    changes: CHANGES,
     startedMs: 1_700_000_000_000 - 3_600_000,
     liveness: () => ({ isOk: true, reasons: [] }),
     readiness: () => ({ isOk: false, reasons: ['rest/00 is full'] }),
@@ -148,3 +170,24 @@ t.test('a metric that the catalog does not know is a mistake', (t) => {
   t.throws(() => new MetricRegistry().provide('no_such', () => []), /not in the catalog/)
   t.end()
 })
+
+t.test(
+  'changes of queues are guarded, and what cannot be granted is 409 with the reason',
+  async (t) => {
+    const url = await started(t, {}, 'secret')
+    const post = (path: string, authorization = 'Bearer secret') =>
+      fetch(`${url}/api/v1/queues/${path}`, { method: 'POST', headers: { authorization } })
+    t.equal((await post('adopt?orphan=old&route=new', 'Bearer wrong!')).status, 401)
+    const adopted = await (await post('adopt?orphan=old&route=new')).json()
+    t.match(adopted, { log: 'routes/old', route: 'new', isDraining: true })
+    t.same(await (await post('cursor?route=a&destination=b&to=newest')).json(), [])
+    for (const path of ['adopt?orphan=old', 'skip?route=a&destination=b&first=-1&end=5']) {
+      const refused = await post(path)
+      t.equal(refused.status, 409, path)
+      t.match(await refused.text(), /MR_USAGE/)
+    }
+    const none = await post('skip?route=a&destination=b&first=1&end=5')
+    t.match(await none.json(), { error: 'MR_USAGE no a 1 5' })
+    t.equal((await post('drop?log=x')).status, 500)
+  }
+)

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { exitCodeOf, packageVersion } from '../../src/cli/program.ts'
+import { packageVersion } from '../../src/cli/package-version.ts'
+import { exitCodeOf } from '../../src/cli/program.ts'
 import { ERROR_CODES } from '../../src/core/errors.ts'
 import { command } from '../support/command-line.ts'
 

@@ -1,89 +1,12 @@
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
+import t from 'tap'
+import { LIMIT_MS, range, refuse, shardFiles, world } from '../support/changing-router.ts'
+import { command } from '../support/command-line.ts'
 import { eventually } from '../support/eventually.ts'
-import { FakeOpenSearch } from '../support/fake-opensearch.ts'
-import { freePort } from '../support/free-port.ts'
-import {
-  arrivedSeqs,
-  imbalance,
-  missingSeqs,
-  NumberedLoad,
-  queuesOf,
-  totalOf
-} from '../support/numbered-load.ts'
-import { RouterProcess, startRouter } from '../support/router-process.ts'
-
-const LIMIT_MS = 60_000
+import { arrivedSeqs, imbalance, missingSeqs, queuesOf, totalOf } from '../support/numbered-load.ts'
 
 t.setTimeout(180_000)
-
-const range = (first: number, end: number) =>
-  Array.from({ length: end - first }, (_, index) => first + index)
-
-interface World {
-  readonly dataDir: string
-  readonly first: FakeOpenSearch
-  readonly second: FakeOpenSearch
-  start(
-    routes: string,
-    more?: { ingest?: number; args?: readonly string[] }
-  ): Promise<RouterProcess>
-  /** Starts one that is not waited for. */
-  launch(routes: string, args: readonly string[]): RouterProcess
-  /** Sends and waits until all is acked. */
-  send(count: number): Promise<void>
-}
-
-/** Two destinations, `first` and `second`; routes as given; numbered records with the tag `app.web`. */
-async function world(t: Test): Promise<World> {
-  const first = await new FakeOpenSearch().start()
-  const second = await new FakeOpenSearch().start()
-  t.teardown(() => Promise.all([first.stop(), second.stop()]))
-  const folder = t.testdir()
-  const port = await freePort()
-  const adminPort = await freePort()
-  const flow = 'index: logs, flush_interval: 20ms, retry: {base: 20ms, cap: 100ms}'
-  const config = (routes: string, ingest = 1) => `
-version: 1
-data_dir: ./data
-drain_timeout: 300ms
-threads: {ingest: ${ingest}, pool: 1}
-admin: {listen: "127.0.0.1:${adminPort}"}
-inputs:
-  load: {type: forward, listen: "tcp://127.0.0.1:${port}"}
-routes:
-${routes}
-outputs:
-  first: {type: opensearch, endpoints: ["${first.url}"], ${flow}}
-  second: {type: opensearch, endpoints: ["${second.url}"], ${flow}}
-`
-  return {
-    dataDir: join(folder, 'data'),
-    first,
-    second,
-    start: (routes, { args = [], ingest = 1 } = {}) =>
-      startRouter(t, { folder, config: config(routes, ingest), adminPort, args }),
-    launch(routes, args) {
-      const router = new RouterProcess({ folder, config: config(routes), adminPort, args })
-      t.teardown(() => router.kill())
-      return router
-    },
-    async send(count) {
-      const load = new NumberedLoad({ port, tag: 'app.web', connections: 4, recordsMax: count })
-      load.start()
-      t.teardown(() => load.stop())
-      await eventually('all is acked', LIMIT_MS, () => load.acked.length === count)
-      load.stop()
-    }
-  }
-}
-
-const refuse = (search: FakeOpenSearch) =>
-  search.plan(...range(0, 20_000).map(() => ({ kind: 'status' as const, status: 503 })))
-
-const shardFiles = (dataDir: string, route: string) =>
-  readdirSync(join(dataDir, 'routes', route, 'shard-00'))
 
 t.test('a removed destination keeps its counts, holds nothing, and comes back anew', async (t) => {
   const { dataDir, first, second, send, start } = await world(t)
@@ -189,3 +112,87 @@ t.test('shards of ingest threads that are gone are drained', async (t) => {
   )
   t.equal(await one.stop(), 0)
 })
+
+t.test(
+  'Q46 adopt attaches an orphan to a running route, drains all of it and removes it',
+  async (t) => {
+    const { dataDir, first, second, send, start } = await world(t)
+    refuse(first)
+    const before = await start('  old: {match: "**", to: [first]}', { ingest: 2 })
+    await send(400)
+    t.equal(await before.stop(), 0)
+    first.reset()
+
+    const after = await start('  new: {match: "**", to: [first, second]}')
+    const adopt = (...words: string[]) =>
+      command(['queue', 'adopt', ...words, '--admin', after.adminUrl])
+    const none = await adopt('no', '--route', 'new')
+    t.equal(none.exitCode, 1)
+    t.match(none.error, /409.*no is no orphaned route; orphans are: old/)
+    t.match(await adopt('old', '--route', 'no'), { error: /there is no route no; routes are: new/ })
+    const adopted = await adopt('old', '--route', 'new')
+    t.equal(adopted.error, '')
+    t.match(adopted.out, /^routes\/old: 400 records .* pending: 400 for first\n/)
+    t.match(adopted.out, /belongs to route new and is drained now\n$/)
+    await eventually('all of it is delivered to both', LIMIT_MS, async () => {
+      const queues = await queuesOf(after)
+      const delivered = (name: string) => totalOf(queues, 'new', name).delivered
+      return delivered('first') === 400 && delivered('second') === 400
+    })
+    for (const search of [first, second]) {
+      t.same(missingSeqs(range(0, 400), arrivedSeqs(search)), [])
+      t.equal(search.documents.length, 400, 'each once')
+    }
+    await eventually('its directory is gone', LIMIT_MS, () => !existsSync(join(dataDir, 'ADOPTED')))
+    t.notOk(existsSync(join(dataDir, 'routes/old')))
+    const { cursors, orphans } = await queuesOf(after)
+    t.same(orphans, [])
+    t.same(
+      cursors.map(imbalance),
+      cursors.map(() => 0)
+    )
+    t.equal(await after.metric('millrace_queue_orphaned_bytes'), 0)
+    await send(10)
+    await eventually('the route goes on', LIMIT_MS, async () => {
+      return totalOf(await queuesOf(after), 'new', 'first').delivered === 410
+    })
+    t.equal(await after.stop(), 0)
+  }
+)
+
+t.test(
+  'Q46 an adoption continues at the cursors, survives a SIGKILL and drains alone',
+  async (t) => {
+    const { dataDir, first, second, send, start, launch } = await world(t)
+    refuse(second)
+    const before = await start('  old: {match: "**", to: [first, second]}')
+    await send(300)
+    await eventually('one has all', LIMIT_MS, async () => {
+      return totalOf(await queuesOf(before), 'old', 'first').delivered === 300
+    })
+    t.equal(await before.stop(), 0)
+
+    const offline = await command([
+      'queue',
+      'adopt',
+      'old',
+      '--route',
+      'new',
+      '--data-dir',
+      dataDir
+    ])
+    t.equal(offline.error, '')
+    t.match(offline.out, /pending: 0 for first, 300 for second\n.* from the next start on\n$/)
+    const route = '  new: {match: "**", to: [first, second]}'
+    const killed = await start(route)
+    t.match(totalOf(await queuesOf(killed), 'new', 'second'), { appended: 300, pending: 300 })
+    await killed.kill()
+    second.reset()
+    const drain = launch(route, ['--drain-only'])
+    t.equal(await drain.exit, 0, drain.log.slice(-500))
+    t.equal(first.documents.length, 300, 'what had them before gets none again')
+    t.same(missingSeqs(range(0, 300), arrivedSeqs(second)), [])
+    t.equal(second.documents.length, 300)
+    t.notOk(existsSync(join(dataDir, 'routes/old')))
+  }
+)

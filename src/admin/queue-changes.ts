@@ -1,0 +1,48 @@
+// Runs on: main.
+// Paths of the admin server that change queues, all of them guarded. What is asked for stands in the query, the answer is
+// JSON with exact counts. A wish that cannot be granted is 409, with the reason.
+
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { MillraceError } from '../core/errors.ts'
+import type { CursorChoice, QueueChanges } from './status.ts'
+
+type Query = Readonly<Record<string, string | undefined>>
+type Guard = { preHandler(request: FastifyRequest, reply: FastifyReply): Promise<void> }
+
+export function addQueueChanges(app: FastifyInstance, guard: Guard, changes: QueueChanges): void {
+  const post = (name: string, change: (query: Query) => unknown) =>
+    app.post<{ Querystring: Query }>(`/api/v1/queues/${name}`, guard, async (request, reply) => {
+      try {
+        return await change(request.query)
+      } catch (error) {
+        if (!(error instanceof MillraceError)) throw error
+        return await reply.code(409).send({ error: `${error.code} ${error.message}` })
+      }
+    })
+  post('adopt', (query) => changes.adopt(text(query, 'orphan'), text(query, 'route')))
+  post('cursor', (query) => changes.moveCursor(choiceOf(query), text(query, 'to')))
+  post('skip', (query) => changes.skip(choiceOf(query), whole(query, 'first'), whole(query, 'end')))
+  post('drop', (query) => changes.drop(text(query, 'log'), query['yes'] === 'true'))
+}
+
+const choiceOf = (query: Query): CursorChoice => ({
+  route: text(query, 'route'),
+  destination: text(query, 'destination'),
+  shard: query['shard'] ?? null
+})
+
+function text(query: Query, name: string): string {
+  const value = query[name]
+  if (value === undefined || value === '') {
+    throw new MillraceError('MR_USAGE', `the query has no "${name}"`)
+  }
+  return value
+}
+
+function whole(query: Query, name: string): number {
+  const value = Number(text(query, name))
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw new MillraceError('MR_USAGE', `"${name}" of the query is no offset`)
+  }
+  return value
+}

@@ -1,0 +1,218 @@
+// Runs on: main.
+// `millrace queue adopt`, `cursor set`, `skip`, `drop`: commands that change queues, of the running server, or with
+// --data-dir of a store whose server is stopped. Each prints what it did, in numbers.
+
+import { resolve } from 'node:path'
+import { type Command, InvalidArgumentError } from 'commander'
+import type {
+  AdoptOutcome,
+  CursorChange,
+  CursorChoice,
+  DropOutcome,
+  OrphanStatus,
+  QueueChanges
+} from '../admin/status.ts'
+import { EXIT } from '../core/errors.ts'
+import { formatBytes } from '../core/units.ts'
+import { askAdminJson } from './admin-client.ts'
+import { type CliIo, Exit } from './io.ts'
+import { type AdminOptions, withAdminOptions } from './options.ts'
+import { packageVersion } from './package-version.ts'
+import { PLACE_HELP, parsePlace } from './places.ts'
+import { table } from './table.ts'
+
+interface ChangeOptions extends AdminOptions {
+  readonly json?: boolean
+  readonly dataDir?: string
+}
+
+interface CursorOptions extends ChangeOptions {
+  readonly shard?: string
+}
+
+export function addQueueChanges(queue: Command, io: CliIo): void {
+  changing(queue.command('adopt'))
+    .description('attach the queue of a route that is gone to a live route, until it is empty')
+    .argument('<orphan>', 'name of the route that is gone')
+    .requiredOption('--route <route>', 'route whose outputs get its records')
+    .action((orphan: string, options: ChangeOptions & { route: string }) =>
+      adopt(orphan, options, io)
+    )
+  const cursor = queue.command('cursor').description('how far outputs are')
+  changing(cursor.command('set'))
+    .description(
+      'move an output: forward counts what it passes as dropped{reason="operator"}; back, with --data-dir only, sends again'
+    )
+    .argument('<route>', 'route')
+    .argument('<output>', 'output')
+    .requiredOption('--to <place>', PLACE_HELP)
+    .option('--shard <shard>', 'one shard only; offsets need it where a route has several')
+    .action((route: string, output: string, options: CursorOptions & { to: string }) =>
+      setCursor(route, output, options, io)
+    )
+  changing(queue.command('skip'))
+    .description('give up a range of records for one output: dropped{reason="operator"}')
+    .argument('<route>', 'route')
+    .argument('<output>', 'output')
+    .requiredOption('--range <first-last>', 'offsets, both included', offsetRange)
+    .option('--shard <shard>', 'needed where a route has several shards')
+    .action((route: string, output: string, options: CursorOptions & { range: OffsetRange }) =>
+      skip(route, output, options, io)
+    )
+  changing(queue.command('drop'))
+    .description('delete a queue with all it holds; without --yes it only says what that is')
+    .argument('<queue>', 'route that is gone, or a log as `queue ls` names it: dlq/out.old')
+    .option('--yes', 'do it')
+    .action((name: string, options: ChangeOptions & { yes?: boolean }) => drop(name, options, io))
+}
+
+const changing = (command: Command): Command =>
+  withAdminOptions(command)
+    .option('--data-dir <directory>', 'change this directory instead; its server must be stopped')
+    .option('--json', 'as JSON')
+
+interface OffsetRange {
+  readonly firstOffset: number
+  readonly lastOffset: number
+}
+
+function offsetRange(text: string): OffsetRange {
+  const [, first, last] = /^(\d{1,15})-(\d{1,15})$/.exec(text) ?? []
+  const range = { firstOffset: Number(first), lastOffset: Number(last) }
+  if (first === undefined || range.lastOffset < range.firstOffset) {
+    throw new InvalidArgumentError('write two offsets: 1200-1299')
+  }
+  return range
+}
+
+async function adopt(
+  orphan: string,
+  options: ChangeOptions & { route: string },
+  io: CliIo
+): Promise<void> {
+  const { route } = options
+  const outcome = (await run(options, io, 'adopt', { orphan, route }, (store) =>
+    store.adopt(orphan, route)
+  )) as AdoptOutcome
+  if (isPrinted(outcome, options, io)) return
+  const when = outcome.isDraining ? 'is drained now' : 'is drained from the next start on'
+  io.out(`${countsText(outcome)}\n${outcome.log} belongs to route ${route} and ${when}\n`)
+}
+
+async function setCursor(
+  route: string,
+  destination: string,
+  options: CursorOptions & { to: string },
+  io: CliIo
+): Promise<void> {
+  const place = parsePlace(options.to, Date.now())
+  const to =
+    place.kind === 'offset'
+      ? String(place.offset)
+      : place.kind === 'time'
+        ? new Date(place.timeMs).toISOString()
+        : place.kind
+  const choice = { route, destination, shard: options.shard ?? null }
+  const changes = await run(options, io, 'cursor', { ...queryOf(choice), to }, (store) =>
+    store.moveCursor(choice, to)
+  )
+  printChanges(changes as CursorChange[], options, io)
+}
+
+async function skip(
+  route: string,
+  destination: string,
+  options: CursorOptions & { range: OffsetRange },
+  io: CliIo
+): Promise<void> {
+  const { firstOffset, lastOffset } = options.range
+  const choice = { route, destination, shard: options.shard ?? null }
+  const query = { ...queryOf(choice), first: String(firstOffset), end: String(lastOffset + 1) }
+  const changes = await run(options, io, 'skip', query, (store) =>
+    store.skip(choice, firstOffset, lastOffset + 1)
+  )
+  printChanges(changes as CursorChange[], options, io)
+}
+
+async function drop(
+  name: string,
+  options: ChangeOptions & { yes?: boolean },
+  io: CliIo
+): Promise<void> {
+  const log = name.includes('/') ? name : `routes/${name}`
+  const isMeant = options.yes === true
+  const outcome = (await run(options, io, 'drop', { log, yes: String(isMeant) }, (store) =>
+    store.drop(log, isMeant)
+  )) as DropOutcome
+  if (!isPrinted(outcome, options, io)) {
+    io.out(`${countsText(outcome)}\n`)
+    io.out(isMeant ? `${log} is deleted\n` : 'nothing was deleted; say --yes to do it\n')
+  }
+  if (!isMeant) throw new Exit(EXIT.failure)
+}
+
+/** Asks the running server, or does it itself in a directory that it locks. */
+async function run(
+  options: ChangeOptions,
+  io: CliIo,
+  path: string,
+  query: Readonly<Record<string, string>>,
+  act: (store: QueueChanges) => unknown
+): Promise<unknown> {
+  if (options.dataDir === undefined) {
+    const text = new URLSearchParams(query).toString()
+    return await askAdminJson(options, 'POST', `/api/v1/queues/${path}?${text}`)
+  }
+  const { OfflineStore } = await import('../server/offline-store.ts')
+  const note = (fields: object, text: string) => io.error(`${text} ${JSON.stringify(fields)}\n`)
+  const log = { info: note, warn: note, error: note }
+  const store = new OfflineStore(
+    resolve(io.workingDirectory, options.dataDir),
+    log,
+    packageVersion()
+  )
+  try {
+    return await act(store)
+  } finally {
+    store.close()
+  }
+}
+
+const queryOf = ({ destination, route, shard }: CursorChoice): Record<string, string> => ({
+  route,
+  destination,
+  ...(shard === null ? {} : { shard })
+})
+
+function isPrinted(outcome: unknown, { json }: ChangeOptions, io: CliIo): boolean {
+  if (json !== true) return false
+  io.out(`${JSON.stringify(outcome, null, 2)}\n`)
+  return true
+}
+
+function countsText({ bytes, log, pending, records, segments, shards }: OrphanStatus): string {
+  const waiting = Object.entries(pending).map(([output, count]) => `${count} for ${output}`)
+  const text = waiting.length === 0 ? 'no output has a cursor' : `pending: ${waiting.join(', ')}`
+  return `${log}: ${records} records in ${segments} segments of ${shards} shards, ${formatBytes(bytes)}; ${text}`
+}
+
+function printChanges(changes: readonly CursorChange[], options: ChangeOptions, io: CliIo): void {
+  if (isPrinted(changes, options, io)) return
+  io.out(
+    table(
+      ['ROUTE', 'SHARD', 'OUTPUT', 'FROM', 'TO', 'DROPPED', 'AGAIN', 'PENDING'],
+      changes.map(
+        ({ again, destination, dropped, fromOffset, pending, route, shard, toOffset }) => [
+          route,
+          shard,
+          destination,
+          fromOffset,
+          toOffset,
+          dropped,
+          again,
+          pending
+        ]
+      )
+    )
+  )
+}
