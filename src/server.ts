@@ -154,7 +154,8 @@ class Parts {
       random: systemRandom,
       log,
       shardsOf: (routeId) => this.store.shardsOf(`routes/${routeId}`),
-      lettersOf: (routeId, outputId, shardLog) => this.#lettersOf(routeId, outputId, shardLog)
+      lettersOf: (routeId, outputId, shardLog) => this.#lettersOf(routeId, outputId, shardLog),
+      parkOf: () => ({ hasRoom: () => false, rowsOf: () => async () => false })
     })
     const metrics = new MetricRegistry()
     this.status = this.#createStatus(metrics, version)

@@ -48,6 +48,8 @@ export const TASK_PART_MS_MAX = 5000
 export const TASK_FAILURES_MAX = 3
 /** Frames of one pool task. */
 export const TASK_FRAMES_MAX = 64
+/** Rows of failing keys that one lane remembers by offset instead of holding slots; beyond, it takes no further frames. */
+export const HELD_ROWS_MAX = 20_000
 /** Open groups handed from task to task, serialised: text, first entry and members. Beyond, the largest is finished. */
 export const CARRY_BYTES_MAX = 4 * MIB
 /** Members of all open groups of a shard and destination; bounds the finished ranges between them. */

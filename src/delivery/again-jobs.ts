@@ -2,13 +2,20 @@
 // Rows that have to be rendered again, fewer at once: their body could not be cut in its slot, or was too large. Holds
 // references; the records are in the queue.
 
-import type { FrameRef, SegmentRef } from '../threads/messages.ts'
+import type { FrameRef } from '../threads/messages.ts'
 
-export interface AgainJob {
+/** Offsets of all records that one row was made of, the row's own first. */
+export type RowOffsets = readonly number[]
+
+/** Rows with the frames that hold their records; `segment` of a frame is the ordinal. */
+export interface RowBatch {
+  /** In the order of the queue. A row is never parted from its members. */
+  readonly rows: readonly RowOffsets[]
+  /** In order, each once; they may hold other records too. */
   readonly frames: readonly FrameRef[]
-  readonly segments: readonly SegmentRef[]
-  /** In order; at least one. */
-  readonly offsets: readonly number[]
+}
+
+export interface AgainJob extends RowBatch {
   readonly failureCount: number
 }
 
@@ -19,26 +26,56 @@ export class AgainJobs {
     return this.#jobs.length === 0
   }
 
-  add(frames: readonly FrameRef[], segments: readonly SegmentRef[], offsets: readonly number[]) {
-    if (offsets.length === 0) return
-    const sorted = offsets.toSorted((one, other) => one - other)
-    this.#jobs.push({ frames, segments, offsets: sorted, failureCount: 0 })
+  batches(): Iterable<RowBatch> {
+    return this.#jobs
+  }
+
+  add({ rows, frames, failureCount }: AgainJob): void {
+    this.#jobs.push({ rows: rows.toSorted(byOwner), frames, failureCount })
   }
 
   /** Half of the next job; the other half stays. */
   takeHalf(): AgainJob | null {
     const job = this.#jobs.shift()
     if (job === undefined) return null
-    const count = Math.max(1, job.offsets.length >>> 1)
-    const rest = job.offsets.slice(count)
-    if (rest.length > 0) this.#jobs.push({ ...job, offsets: rest })
-    return { ...job, offsets: job.offsets.slice(0, count) }
+    const count = Math.max(1, job.rows.length >>> 1)
+    const rest = job.rows.slice(count)
+    if (rest.length > 0) this.#jobs.push({ ...job, rows: rest })
+    return { ...job, rows: job.rows.slice(0, count) }
   }
 
   /** A half that was not rendered comes next again. */
-  putBack(job: AgainJob, failureCount: number): void {
-    this.#jobs.unshift({ ...job, failureCount })
+  putBack(job: AgainJob): void {
+    this.#jobs.unshift(job)
   }
+}
+
+export const byOwner = (one: RowOffsets, other: RowOffsets): number =>
+  (one[0] ?? 0) - (other[0] ?? 0)
+
+/** Offsets of all records of the rows, ascending. Those of one line may stand between those of another. */
+export function offsetsOf(rows: readonly RowOffsets[]): number[] {
+  return rows.flat().sort((one, other) => one - other)
+}
+
+/** Of the frames those that hold one of the offsets, which ascend. */
+export function framesHolding(frames: readonly FrameRef[], offsets: readonly number[]): FrameRef[] {
+  const holding: FrameRef[] = []
+  let at = 0
+  for (const frame of frames) {
+    while (at < offsets.length && (offsets[at] ?? 0) < frame.firstOffset) at++
+    if ((offsets[at] ?? Number.POSITIVE_INFINITY) < frame.firstOffset + frame.recordCount) {
+      holding.push(frame)
+    }
+  }
+  return holding
+}
+
+/** Frames of both lists in order, each once. */
+export function joinFrames(one: readonly FrameRef[], other: readonly FrameRef[]): FrameRef[] {
+  const byOffset = new Map<number, FrameRef>()
+  for (const frame of [...one, ...other]) byOffset.set(frame.firstOffset, frame)
+  return [...byOffset.values()].sort((a, b) => a.firstOffset - b.firstOffset)
 }
 
 /** Ranges between the offsets, up to the end of the frames: what a task has to pass over. */

@@ -10,6 +10,8 @@ import type { Clock, Random } from '../core/clock.ts'
 import { errorText } from '../core/errors.ts'
 import { invariant } from '../core/invariant.ts'
 import type { Batch, FlushOutcome, Output, RenderedBody } from '../plugin/output.ts'
+import type { Circuit, Pass } from './circuit.ts'
+import { type Keys, NO_KEY } from './keys.ts'
 import { type RetryPolicy, retryDelayMs } from './retry.ts'
 import type { RowIndex, RowSet } from './row-index.ts'
 import {
@@ -30,6 +32,8 @@ export interface Settlement {
   refused(rows: readonly RefusedRow[], tries: Tries): Promise<void>
   /** Rows whose body cannot be cut in the slot: render them again, fewer at once. */
   renderAgain(rows: RowSet): void
+  /** Rows of a key that fails: they wait without a slot. */
+  leave(key: string, rows: RowSet): void
   /** Rows that somebody else finished before they were sent: what was joined into them goes with them. */
   passed(rows: RowSet): void
   /** Offsets [first, end) that rows from `start` to `end` may lie in, with what was joined into them. */
@@ -54,6 +58,17 @@ export interface FlightOptions {
   readonly slot: Buffer
   readonly rows: RowIndex
   readonly settlement: Settlement
+  readonly circuit: Circuit
+  readonly keys: Keys
+  /** Rows that had waited for their key; null: straight from the queue. */
+  readonly heldKey: string | null
+  /** Sent to see whether the key works again: its closed key does not stop it. */
+  readonly isTry: boolean
+  /** Whether earlier rows of any key, of this key, still wait. */
+  readonly isAnyHeld: () => boolean
+  readonly isHeld: (key: string) => boolean
+  /** The body begins (1) or ends (-1) to wait for its next try. */
+  readonly onWait: (by: 1 | -1) => void
   readonly observer: FlushObserver
   readonly clock: Clock
   readonly random: Random
@@ -124,27 +139,48 @@ export class BodyFlight {
     return this.#options.settlement.offsetsWithin(part.rowStart, part.rowEnd)
   }
 
-  /** Settles when every row has a verdict, was given back for rendering, or the signal aborted. */
+  /** Settles when every row has a verdict, was given back for rendering, left the slot, or the signal aborted. */
   async run(): Promise<void> {
-    const { settlement, signal } = this.#options
+    const { circuit, signal } = this.#options
     while (this.#parts.length > 0 && !signal.aborted) {
-      const part = this.#parts[0]
-      invariant(part !== undefined, 'a flight without parts goes on')
       if (this.#passCount !== this.#options.passed.passCount) {
         await this.#takeOutPassed()
         continue
       }
-      this.#busy = part
-      const outcome = await this.#flush(part)
-      if (signal.aborted && outcome === null) return
-      if (outcome !== null && isAllStored(outcome)) {
-        settlement.stored({ start: part.rowStart, end: part.rowEnd }, false)
-        this.#parts.shift()
-        this.#busy = null
-        continue
+      // Keys may close, and rows be dropped, while this waits.
+      if (circuit.isOpen) this.#options.onWait(1)
+      const wasOpen = circuit.isOpen
+      const pass = wasOpen ? await circuit.enter(signal) : 'free'
+      if (wasOpen) this.#options.onWait(-1)
+      if (pass === null) return
+      const isChanged = this.#passCount !== this.#options.passed.passCount
+      if (isChanged || this.#isAnyClosed()) {
+        const isSendable = !isChanged && (await this.#leaveClosed())
+        if (!isSendable) {
+          circuit.unused(pass)
+          continue
+        }
       }
-      await this.#afterTrouble(part, outcome)
+      await this.#send(pass)
     }
+  }
+
+  async #send(pass: Pass): Promise<void> {
+    const { circuit, keys, settlement, signal } = this.#options
+    const part = this.#parts[0]
+    invariant(part !== undefined, 'a flight without parts goes on')
+    this.#busy = part
+    const outcome = await this.#flush(part)
+    if (signal.aborted && outcome === null) return circuit.unused(pass)
+    if (outcome !== null && isAllStored(outcome)) {
+      settlement.stored({ start: part.rowStart, end: part.rowEnd }, false)
+      this.#parts.shift()
+      this.#busy = null
+      circuit.worked()
+      keys.worked(this.#keysOf(part))
+      return
+    }
+    await this.#afterTrouble(part, outcome, pass)
   }
 
   /** null: aborted by shutdown. */
@@ -189,19 +225,114 @@ export class BodyFlight {
     }
   }
 
-  async #afterTrouble(part: Part, outcome: FlushOutcome | null): Promise<void> {
+  async #afterTrouble(part: Part, outcome: FlushOutcome | null, pass: Pass): Promise<void> {
     const rowCount = part.rowEnd - part.rowStart
     const judgement = outcome === null ? retryAll('aborted', 0) : judge(outcome, rowCount)
+    const { circuit } = this.#options
+    // An answer to single rows or about a key: somebody is there.
+    const isDown = judgement.retry === null && judgement.parked.size === 0 && !judgement.isSplit
+    if (isDown && outcome?.kind === 'all') circuit.failed(pass, judgement.retryAfterMs)
+    else circuit.worked()
     await this.#settle(part, judgement)
     this.#busy = null
     if (judgement.isSplit) return await this.#split(part)
-    const left = judgement.retry
+    const left = this.#leaveFailed(part, judgement, outcome?.kind === 'all')
     if (left !== null && left.length === 0) {
       this.#parts.shift()
       return
     }
     if (left !== null && !(await this.#keepOnly(part, left))) return
     await this.#wait(part, judgement)
+  }
+
+  /** Tells what works and what fails. Rows of closed keys leave; returns those that stay, null: all of them. */
+  #leaveFailed(part: Part, judgement: Judgement, isWhole: boolean): readonly number[] | null {
+    const { heldKey, keys } = this.#options
+    const { duplicates, parked, refused, retry, retryAfterMs, retryReason, stored } = judgement
+    const works = [...stored, ...duplicates, ...refused.map(({ row }) => row)]
+    if (works.length > 0) keys.worked(this.#keysOf(part, works))
+    if (retry !== null && retry.length === 0) return retry
+    const rows = retry ?? Array.from({ length: part.rowEnd - part.rowStart }, (_, row) => row)
+    const byKey = new Map<string, number[]>()
+    for (const row of rows) {
+      // A request that failed as a whole says nothing about one of its keys.
+      const isKnown = !isWhole || parked.size > 0
+      const key = isKnown ? this.#keyOf(part.rowStart + row) : this.#wholeKey(part)
+      const ofKey = byKey.get(key)
+      if (ofKey === undefined) byKey.set(key, [row])
+      else ofKey.push(row)
+    }
+    const staying: number[] = []
+    for (const [key, ofKey] of byKey) {
+      const parkReason = parked.get(ofKey[0] ?? 0)
+      const isPark = parkReason !== undefined
+      const reason = parkReason ?? retryReason
+      const isLeaving = keys.failed(key, { isPark, reason, retryAfterMs })
+      // Rows that had waited wait on: they are the ones that are tried.
+      if (isLeaving || heldKey !== null) {
+        // Rows of an unknown culprit stay together until one of them shows its key.
+        const holder = isLeaving ? key : (heldKey ?? key)
+        this.#options.settlement.leave(holder, shift(ofKey, part.rowStart))
+      } else for (const row of ofKey) staying.push(row)
+    }
+    if (staying.length === rows.length) return retry
+    this.#options.observer.retrying(retryReason, part.attempt, 0)
+    return staying.sort((one, other) => one - other)
+  }
+
+  /** Whether some row may belong to a key whose rows must not be sent now. */
+  #isAnyClosed(): boolean {
+    const { isAnyHeld, isTry, keys } = this.#options
+    return !isTry && (keys.isAnyClosed || isAnyHeld())
+  }
+
+  /** Takes rows of closed keys out of the part that is next. False: look again. */
+  async #leaveClosed(): Promise<boolean> {
+    const part = this.#parts[0]
+    invariant(part !== undefined, 'a flight without parts goes on')
+    const { heldKey, isHeld, keys, settlement } = this.#options
+    const left: number[] = []
+    const gone = new Map<string, number[]>()
+    for (let row = part.rowStart; row < part.rowEnd; row++) {
+      const key = this.#keyOf(row)
+      const isBehind = key !== heldKey && isHeld(key)
+      if (!isBehind && !keys.isClosed(key)) {
+        left.push(row - part.rowStart)
+        continue
+      }
+      const ofKey = gone.get(key)
+      if (ofKey === undefined) gone.set(key, [row])
+      else ofKey.push(row)
+    }
+    if (gone.size === 0) return true
+    for (const [key, rows] of gone) settlement.leave(key, rows)
+    if (left.length > 0) return await this.#keepOnly(part, left)
+    this.#parts.shift()
+    return false
+  }
+
+  #keyOf(row: number): string {
+    const { output, rows, slot } = this.#options
+    if (output.keyOf === undefined) return this.#body.target
+    const startByte = rows.startByte(row)
+    return output.keyOf(slot.subarray(startByte, startByte + rows.byteCount(row)))
+  }
+
+  /** Key of a part that failed as a whole. */
+  #wholeKey(part: Part): string {
+    return this.#body.target === '' ? NO_KEY : this.#keyOf(part.rowStart)
+  }
+
+  /** Keys of the rows of a part, all of one where it has one target. Read only while something fails. */
+  *#keysOf(part: Part, rows?: readonly number[]): Iterable<string> {
+    const { heldKey } = this.#options
+    if (heldKey !== null) yield heldKey
+    if (this.#body.target !== '') {
+      yield this.#keyOf(part.rowStart)
+      return
+    }
+    if (rows !== undefined) for (const row of rows) yield this.#keyOf(part.rowStart + row)
+    else for (let row = part.rowStart; row < part.rowEnd; row++) yield this.#keyOf(row)
   }
 
   async #settle(part: Part, judgement: Judgement): Promise<void> {
@@ -298,12 +429,16 @@ export class BodyFlight {
   }
 
   async #wait(part: Part, judgement: Judgement): Promise<void> {
-    const { clock, random, retry, observer, signal } = this.#options
+    const { clock, onWait, random, retry, observer, signal } = this.#options
     const delayMs = retryDelayMs(retry, part.attempt, random, judgement.retryAfterMs)
     observer.retrying(judgement.retryReason, part.attempt, delayMs)
     part.attempt++
+    // Then the circuit says when.
+    if (this.#options.circuit.isOpen) return
+    onWait(1)
     // The only rejection is the abort of shutdown, which the loop sees by itself.
     await clock.sleep(delayMs, signal).catch(() => undefined)
+    onWait(-1)
   }
 }
 

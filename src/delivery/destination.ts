@@ -7,7 +7,9 @@ import type { OutputLog } from '../plugin/output.ts'
 import type { Cursor } from '../storage/cursor.ts'
 import type { TaskRequest, TaskResult } from '../threads/messages.ts'
 import { BEHIND_MS, CatchUp } from './catch-up.ts'
-import { Lane, type LaneCursor, type LaneSource } from './lane.ts'
+import { DestinationKeys, OpenKeys, type ParkRows } from './keys.ts'
+import { Lane, type LaneOptions } from './lane.ts'
+import type { LaneCursor, LaneSource } from './lane-source.ts'
 import { type LaneTurn, LaneTurns } from './lane-turns.ts'
 import type { OutputInstance } from './output-instance.ts'
 import { DEFAULT_RETRY } from './retry.ts'
@@ -22,6 +24,8 @@ export interface DestinationOptions {
   readonly output: OutputInstance
   readonly shards: readonly { readonly shardLog: ShardLog; readonly cursor: Cursor }[]
   readonly pool: { run(task: TaskRequest, deadlineMs: number): Promise<TaskResult> }
+  readonly parkAfterMs: number
+  readonly park: ParkAccess
   /** Writer of dead letters of one shard. */
   readonly lettersOf: (shardLog: ShardLog) => WriteLetters
   /** What it reads per second, beside what comes in, of records that it is far behind with. */
@@ -31,6 +35,13 @@ export interface DestinationOptions {
   readonly clock: Clock
   readonly random: Random
   readonly log: OutputLog
+}
+
+/** The park of a destination as its lanes use it. */
+export interface ParkAccess {
+  /** Whether more may be set aside. */
+  hasRoom(): boolean
+  rowsOf(shardLog: ShardLog): ParkRows
 }
 
 /** One lane and what it reads. */
@@ -52,6 +63,8 @@ export class Destination {
   /** Time of pool tasks for this destination, milliseconds. */
   readonly stageMs = { read: 0, run: 0, finish: 0 }
   readonly rejected = new Map<string, number>()
+  /** Which targets of the output fail, as this route sees it. */
+  readonly keys: DestinationKeys
   readonly #options: DestinationOptions
   readonly #abort = new AbortController()
   #running: Promise<unknown>[] = []
@@ -62,6 +75,19 @@ export class Destination {
     this.route = options.route
     this.output = options.output
     this.#options = options
+    const { sizes, slots } = options.output
+    this.keys = new DestinationKeys({
+      destination: options.key,
+      parkAfterMs: options.parkAfterMs,
+      hasRoom: () => options.park.hasRoom(),
+      slots,
+      retry: sizes.retry ?? DEFAULT_RETRY,
+      clock: options.clock,
+      random: options.random,
+      log: options.log,
+      onChange: () => this.wake()
+    })
+    options.output.circuit.onClose(() => this.keys.tryAll())
     const { arrivedBytes, catchupBytesPerSecond, clock, output, shards } = options
     this.#catchUp = new CatchUp({
       clock,
@@ -111,60 +137,82 @@ export class Destination {
 
   /** Ends lanes and flights; what has no verdict stays pending. */
   async stop(): Promise<void> {
+    this.keys.stop()
     this.#abort.abort()
     await Promise.all(this.#running)
   }
 
   /** A lane of this destination over other records; what is refused again stays where it was. */
   replayLane(source: LaneSource, cursor: LaneCursor, signal: AbortSignal): Lane {
-    return this.#createLane(
-      source,
-      cursor,
-      async () => {},
-      signal,
-      () => {}
-    )
+    const writeLetters = async () => {}
+    return this.parkedLane({ source, cursor, signal, writeLetters, keys: new OpenKeys() })
+  }
+
+  /** A lane over records that are not in a shard of the route. */
+  parkedLane(
+    parts: Pick<LaneOptions, 'source' | 'cursor' | 'signal' | 'keys' | 'writeLetters'>
+  ): Lane {
+    const { slots } = this.output
+    return this.#createLane({
+      ...parts,
+      slots,
+      pool: this.#options.pool,
+      parkRows: null,
+      onProgress: () => {}
+    })
   }
 
   #lane(shardLog: ShardLog, cursor: Cursor): Lane {
-    return this.#createLane(
-      shardLog.source(cursor.lowOffset),
-      laneCursor(cursor),
-      this.#options.lettersOf(shardLog),
-      this.#abort.signal,
-      () => shardLog.progress()
-    )
-  }
-
-  #createLane(
-    source: LaneSource,
-    cursor: LaneCursor,
-    writeLetters: WriteLetters,
-    signal: AbortSignal,
-    onProgress: () => void
-  ): Lane {
-    const { clock, generation, key, log, output, pool, random } = this.#options
+    const { lettersOf, park, pool } = this.#options
+    const rowsOf = park.rowsOf(shardLog)
     const turn = this.#turns.lane()
-    return new Lane({
-      destination: key,
-      generation,
-      source,
-      cursor,
+    return this.#createLane({
       slots: turn,
-      sizes: output.sizes,
-      output: output.output,
-      targetTails: output.targetTails,
       pool: {
         run: (task, deadlineMs) => {
           this.#charge(turn, task)
           return pool.run(task, deadlineMs)
         }
       },
-      writeLetters,
+      source: shardLog.source(cursor.lowOffset),
+      cursor: laneCursor(cursor),
+      writeLetters: lettersOf(shardLog),
+      signal: this.#abort.signal,
+      keys: this.keys,
+      parkRows: async (key, rows) => {
+        this.keys.parking(key, 1)
+        return await rowsOf(key, rows).finally(() => this.keys.parking(key, -1))
+      },
+      onProgress: () => shardLog.progress()
+    })
+  }
+
+  #createLane(
+    parts: Pick<
+      LaneOptions,
+      | 'source'
+      | 'cursor'
+      | 'slots'
+      | 'pool'
+      | 'signal'
+      | 'keys'
+      | 'writeLetters'
+      | 'parkRows'
+      | 'onProgress'
+    >
+  ): Lane {
+    const { clock, generation, key, log, output, random } = this.#options
+    return new Lane({
+      ...parts,
+      destination: key,
+      generation,
+      noteStuck: (slot, by) => output.slots.noteStuck(slot, by),
+      sizes: output.sizes,
+      output: output.output,
+      targetTails: output.targetTails,
+      circuit: output.circuit,
       flight: { observer: output.observer, random, retry: output.sizes.retry ?? DEFAULT_RETRY },
       clock,
-      signal,
-      onProgress,
       onTask: (result) => this.#count(result),
       onTrouble: (error) =>
         log.error(

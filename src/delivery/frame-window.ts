@@ -9,6 +9,8 @@ export interface FrameCut {
   readonly frames: readonly FrameRef[]
   readonly byteCount: number
   readonly endOffset: number
+  /** The same frames by the ordinal of their segment. */
+  readonly refs: readonly FrameRef[]
 }
 
 export class FrameWindow {
@@ -41,26 +43,14 @@ export class FrameWindow {
 
   /** The first frames up to `byteCountMax`, at least one. They stay until `dropBelow`. */
   cut(byteCountMax: number): FrameCut {
-    const frames: FrameRef[] = []
-    const segments: SegmentRef[] = []
-    let lastOrdinal = -1
+    const refs: FrameRef[] = []
     let byteCount = 0
     for (const frame of this.#frames) {
-      if (frames.length > 0 && byteCount + frame.byteCount > byteCountMax) break
-      if (frame.segment !== lastOrdinal) {
-        segments.push(this.#segmentOf(frame.segment))
-        lastOrdinal = frame.segment
-      }
-      frames.push({ ...frame, segment: segments.length - 1 })
+      if (refs.length > 0 && byteCount + frame.byteCount > byteCountMax) break
+      refs.push(frame)
       byteCount += frame.byteCount
     }
-    const last = frames.at(-1)
-    return {
-      segments,
-      frames,
-      byteCount,
-      endOffset: last === undefined ? 0 : last.firstOffset + last.recordCount
-    }
+    return cutOf(refs, this.#segmentOf)
   }
 
   /** Forgets frames that lie wholly below the offset. */
@@ -73,4 +63,26 @@ export class FrameWindow {
     }
     this.#frames.splice(0, count)
   }
+}
+
+/** Frames by ordinal as a task names them: with a list of their segments. */
+export function cutOf(
+  refs: readonly FrameRef[],
+  segmentOf: (ordinal: number) => SegmentRef
+): FrameCut {
+  const frames: FrameRef[] = []
+  const segments: SegmentRef[] = []
+  let lastOrdinal = -1
+  let byteCount = 0
+  for (const ref of refs) {
+    if (ref.segment !== lastOrdinal) {
+      segments.push(segmentOf(ref.segment))
+      lastOrdinal = ref.segment
+    }
+    frames.push({ ...ref, segment: segments.length - 1 })
+    byteCount += ref.byteCount
+  }
+  const last = refs.at(-1)
+  const endOffset = last === undefined ? 0 : last.firstOffset + last.recordCount
+  return { segments, frames, byteCount, endOffset, refs }
 }

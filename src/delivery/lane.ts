@@ -3,7 +3,6 @@
 // since a task begins with the open groups of the one before; bodies of many tasks are in flight at once.
 // Holds at most: frames of one task, and as many bodies as the output has slots.
 
-import type { Clock } from '../core/clock.ts'
 import { errorText } from '../core/errors.ts'
 import {
   CURSOR_RANGES_MAX,
@@ -11,79 +10,25 @@ import {
   TASK_INPUT_BYTES_MAX,
   TASK_MS_MAX
 } from '../core/limits.ts'
-import type { Output, OutputSizes, RenderedBody } from '../plugin/output.ts'
-import type { Hole } from '../storage/segments.ts'
-import type { FrameRef, SegmentRef, TaskRequest, TaskResult } from '../threads/messages.ts'
-import { type AgainJob, AgainJobs, gaps } from './again-jobs.ts'
-import { BodyFlight, type FlightOptions, type PassedOffsets } from './body-flight.ts'
+import type { TaskRequest, TaskResult } from '../threads/messages.ts'
+import { framesHolding, gaps, offsetsOf, type RowOffsets } from './again-jobs.ts'
 import { CulpritSearch, isLate } from './culprit-search.ts'
-import { type FrameCut, FrameWindow } from './frame-window.ts'
-import { InFlight } from './in-flight.ts'
-import type { SlotSource } from './lane-turns.ts'
-import { RowIndex } from './row-index.ts'
+import { cutOf, type FrameCut, FrameWindow } from './frame-window.ts'
+import type { ParkRows } from './keys.ts'
+import { type LaterJob, LaterRows } from './later-rows.ts'
 import type { Slot } from './slots.ts'
-import {
-  type FinishSink,
-  settleSteps,
-  TaskSettlement,
-  type WriteLetters
-} from './task-settlement.ts'
+import { TaskFlights, type TaskFlightsOptions } from './task-flights.ts'
 import { FIRST_TRY } from './verdicts.ts'
 import { WakeUp } from './wake-up.ts'
 
-/** What the reader of a shard gives: a frame, or offsets that cannot be read. */
-export type Taken = { readonly kind: 'frame'; readonly frame: FrameRef } | Hole
-
-/** The shard as one lane sees it. */
-export interface LaneSource {
-  /** Next frame or hole below the visible end; null: none yet. */
-  next(): Taken | null
-  segment(ordinal: number): SegmentRef
-  readonly watermarkMs: number
-  readonly logId: Uint8Array
-  /** Why offsets whose frame does not verify cannot be read. */
-  judge(firstOffset: number, endOffset: number): readonly Hole[]
-}
-
-export interface LaneCursor extends FinishSink, PassedOffsets {
-  /** Everything below is finished. */
-  readonly lowOffset: number
-  /** Finished ranges above `lowOffset`. */
-  readonly rangeCount: number
-  /** Finished ranges that touch [first, end). */
-  finishedWithin(first: number, end: number): readonly (readonly [number, number])[]
-}
-
-export interface LaneOptions {
+export interface LaneOptions extends TaskFlightsOptions {
   readonly destination: string
   readonly generation: number
-  readonly source: LaneSource
-  readonly cursor: LaneCursor
-  readonly slots: SlotSource
-  readonly sizes: OutputSizes
-  readonly output: Output
-  /** Bodies of one target go one after another: tails by target, shared by the lanes of the output. */
-  readonly targetTails: Map<string, Promise<void>>
   readonly pool: { run(task: TaskRequest, deadlineMs: number): Promise<TaskResult> }
-  readonly writeLetters: WriteLetters
-  readonly flight: Pick<FlightOptions, 'observer' | 'random' | 'retry'>
-  readonly clock: Clock
-  readonly signal: AbortSignal
-  /** Called after anything was finished, and with the result of every task. */
-  readonly onProgress: () => void
+  /** Rows of parked keys on their way there; null: nothing is parked. */
+  readonly parkRows: ParkRows | null
+  /** Called with the result of every task. */
   readonly onTask: (result: TaskResult) => void
-  readonly onTrouble: (error: unknown) => void
-}
-
-/** A body of a task, about to be sent. */
-interface Departure {
-  readonly slot: Slot
-  readonly task: TaskRequest
-  readonly result: TaskResult
-  readonly body: RenderedBody
-  readonly rows: RowIndex
-  /** `passCount` of the cursor when the task was made. */
-  readonly passCount: number
 }
 
 /** First guess of rendered bytes per stored byte; high, so that first bodies fit. */
@@ -100,6 +45,8 @@ const RANGES_RESERVE = 500
 export const ROW_BYTES_MIN = 64
 /** Wait after a task that failed, milliseconds. */
 const TASK_RETRY_MS = 1000
+/** Wait after the park took nothing, milliseconds. */
+const PARK_RETRY_MS = 1000
 
 export class Lane {
   readonly #options: LaneOptions
@@ -112,18 +59,19 @@ export class Lane {
   #dueMs: number | null = null
   /** When the frames in the window began to wait for more, monotonic. */
   #waitingSinceMs: number | null = null
-  /** Append time of the oldest frame of each task whose bodies are in flight. */
-  readonly #flying = new Set<{ readonly oldestMs: number }>()
-  readonly #inFlight = new InFlight()
   /** Members of open groups: taken, and finished only when their group closes. */
   #open: readonly number[] = []
-  readonly #again = new AgainJobs()
+  readonly #later: LaterRows
+  readonly #flights: TaskFlights
+  #isParkPaused = false
   readonly #search = new CulpritSearch()
 
   constructor(options: LaneOptions) {
     this.#options = options
     this.#window = new FrameWindow((ordinal) => options.source.segment(ordinal))
     this.#nextOffset = options.cursor.lowOffset
+    this.#later = new LaterRows(options.keys)
+    this.#flights = new TaskFlights(options, this.#later, () => this.#wakeUp.ring())
   }
 
   /** Frames became visible, the watermark moved, a slot or room in the cursor became free. */
@@ -133,7 +81,7 @@ export class Lane {
 
   /** Nothing taken, nothing in flight: what the shard has shown is finished, but for open groups. */
   get isIdle(): boolean {
-    return this.#flying.size === 0 && this.#window.isEmpty && this.#again.isEmpty
+    return this.#flights.isEmpty && this.#window.isEmpty && this.#later.isEmpty
   }
 
   get openCount(): number {
@@ -142,14 +90,15 @@ export class Lane {
 
   /** Parts of [first, end) that cannot be dropped now: on the wire, or being settled. */
   inFlightWithin(first: number, end: number): readonly (readonly [number, number])[] {
-    return this.#inFlight.within(first, end)
+    return this.#flights.inFlight.within(first, end)
   }
 
   /** Append time of the oldest frame that is taken and not finished, or null. */
   get oldestMs(): number | null {
-    const times = [...this.#flying].map(({ oldestMs }) => oldestMs)
-    const { oldestMs } = this.#window
-    if (oldestMs !== null) times.push(oldestMs)
+    const times = this.#flights.oldestMs
+    for (const oldest of [this.#later.oldestMs, this.#window.oldestMs]) {
+      if (oldest !== null) times.push(oldest)
+    }
     return times.length === 0 ? null : Math.min(...times)
   }
 
@@ -169,7 +118,9 @@ export class Lane {
   }
 
   async #turn(): Promise<void> {
-    if (!this.#again.isEmpty) return await this.#renderAgain()
+    this.#parkHeld()
+    const job = this.#later.next()
+    if (job !== null) return await this.#renderLater(job)
     // Read before the visible end: every line with an earlier stamp is then below that end (joins close groups by it).
     const { watermarkMs } = this.#options.source
     const isDrained = this.#take()
@@ -186,9 +137,11 @@ export class Lane {
       const task = this.#task(slot, cut, isAtEnd, watermarkMs)
       const result = await this.#run(task, cut)
       if (result === null) return
+      const frames = this.#later.framesOf(cut.refs)
+      this.#later.noteOpen(cut.refs, result.open)
       this.#learn(cut, task.fromOffset, result)
       isGiven = true
-      await this.#deliver(slot, task, result, passCount)
+      await this.#flights.depart({ slot, task, result, frames, passCount, job: null })
     } finally {
       if (!isGiven) this.#options.slots.give(slot)
     }
@@ -198,7 +151,7 @@ export class Lane {
   #take(): boolean {
     const { cursor, source } = this.#options
     while (this.#window.byteCount < this.#inputBytesMax()) {
-      if (cursor.rangeCount > CURSOR_RANGES_MAX - RANGES_RESERVE) return false
+      if (!this.#hasRoomToTake()) return false
       const taken = source.next()
       if (taken === null) return true
       if (taken.kind === 'hole') {
@@ -215,6 +168,15 @@ export class Lane {
       this.#window.push(taken.frame)
     }
     return false
+  }
+
+  /** What fails must not be read ahead of without end. */
+  #hasRoomToTake(): boolean {
+    const { cursor, keys } = this.#options
+    const { held } = this.#later
+    const { rangeCount } = cursor
+    if (held.isCrowded || (!held.isEmpty && rangeCount > CURSOR_RANGES_MAX / 2)) keys.crowded()
+    return !held.isFull && rangeCount <= CURSOR_RANGES_MAX - RANGES_RESERVE
   }
 
   /** Frames whose records were finished by somebody else (dropped to make room) are taken out: their file is gone. */
@@ -318,7 +280,7 @@ export class Lane {
     const text = errorText(error)
     const letter = { reason: 'task_failed', step: '', status: null, text, target: '' }
     const tries = FIRST_TRY
-    await this.#inFlight.whileSettling(left, () =>
+    await this.#flights.inFlight.whileSettling(left, () =>
       writeLetters(left.map((offset) => ({ ...letter, tries, offsets: [offset] })))
     )
     for (const offset of left) cursor.finish(offset, offset + 1, { kind: 'dead_lettered' })
@@ -370,120 +332,96 @@ export class Lane {
     this.#options.onTask(result)
   }
 
-  /** Settles what the steps decided, and lets the bodies fly. The slot is given back when all are settled. */
-  async #deliver(
-    slot: Slot,
-    task: TaskRequest,
-    result: TaskResult,
-    passCount: number
-  ): Promise<void> {
-    const { cursor, slots, source, writeLetters } = this.#options
-    const flight = { oldestMs: task.frames[0]?.appendTimeMs ?? this.#options.clock.nowMs() }
-    this.#flying.add(flight)
-    const rows = new RowIndex(
-      slot.bytes,
-      result.rowIndexStartByte,
-      result.rowCount,
-      task.fromOffset
-    )
-    const flights = result.bodies.map((body) =>
-      this.#fly({ slot, task, result, body, rows, passCount })
-    )
-    const done = Promise.all(flights).finally(() => {
-      this.#flying.delete(flight)
-      slots.give(slot)
-      this.#options.onProgress()
-      this.#wakeUp.ring()
-    })
-    // Flights report their own trouble; nothing is left to reject but a bug, which onTrouble shows.
-    done.catch((error) => this.#options.onTrouble(error))
-    const letters = result.deadLetters.flatMap(({ members, offset }) => [
-      offset,
-      ...(members ?? [])
-    ])
-    await this.#inFlight.whileSettling(letters, () =>
-      settleSteps(result, cursor, writeLetters, (first, end) => source.judge(first, end))
-    )
-    if (result.bodies.length === 0) this.#options.onProgress()
-  }
-
-  #fly({ slot, task, result, body, rows, passCount }: Departure): Promise<void> {
-    const { clock, cursor, onProgress, output, signal, sizes, writeLetters } = this.#options
-    const settlement = new TaskSettlement({
-      rows,
-      sink: cursor,
-      writeLetters,
-      target: body.target,
-      joined: result.joined,
-      onRenderAgain: (offsets) => {
-        this.#again.add(task.frames, task.segments, offsets)
-        this.#wakeUp.ring()
-      }
-    })
-    const options: FlightOptions = {
-      ...this.#options.flight,
-      output,
-      slot: slot.bytes,
-      rows,
-      settlement,
-      clock,
-      signal,
-      flushTimeoutMs: sizes.flushTimeoutMs,
-      passed: cursor,
-      passCount
-    }
-    const fly = () => this.#inFlight.run(new BodyFlight(body, options)).then(onProgress)
-    return sizes.isOrderedPerTarget ? this.#inTurn(body.target, fly) : fly()
-  }
-
-  #inTurn(target: string, fly: () => Promise<void>): Promise<void> {
-    const { targetTails } = this.#options
-    const turn = (targetTails.get(target) ?? Promise.resolve()).then(fly)
-    const tail = turn.catch(() => undefined)
-    targetTails.set(target, tail)
-    // Targets come and go; a tail that nobody waits for is forgotten.
-    void tail.then(() => {
-      if (targetTails.get(target) === tail) targetTails.delete(target)
-    })
-    return turn
-  }
-
-  /** A task over the same frames with everything passed over but the offsets that are left; half of them at once. */
-  async #renderAgain(): Promise<void> {
-    const half = this.#again.takeHalf()
-    if (half === null) return
+  /** A task over the frames of a job with everything passed over but its rows. */
+  async #renderLater(whole: LaterJob): Promise<void> {
     const slot = await this.#slot()
-    if (slot === null) return
-    const { cursor } = this.#options
-    const { passCount } = cursor
+    const { cursor, pool, slots } = this.#options
     // What was dropped meanwhile is counted.
-    const job = { ...half, offsets: half.offsets.filter((offset) => !cursor.has(offset)) }
-    const first = job.offsets[0]
-    if (first === undefined) return this.#options.slots.give(slot)
-    const endOffset = (job.offsets.at(-1) ?? first) + 1
+    const rows = whole.rows.flatMap((row) => {
+      const left = row.filter((offset) => !cursor.has(offset))
+      return left.length === 0 ? [] : [left]
+    })
+    if (slot === null || rows.length === 0) {
+      this.#later.putBack(whole, rows, whole.failureCount)
+      this.#later.end(whole)
+      if (slot === null) return
+      this.#later.forget(whole)
+      return slots.give(slot)
+    }
+    const job = { ...whole, rows }
+    const { passCount } = cursor
+    const task = this.#laterTask(slot, job)
+    try {
+      const result = await pool.run(task, TASK_MS_MAX)
+      this.#later.putBack(job, unrendered(rows, result), 0)
+      await this.#flights.depart({ slot, task, result, frames: job.frames, passCount, job })
+    } catch (error) {
+      slots.give(slot)
+      this.#later.end(job)
+      await this.#afterFailedLater(job, error)
+    }
+  }
+
+  #laterTask(slot: Slot, job: LaterJob): TaskRequest {
+    const offsets = offsetsOf(job.rows)
+    const frames = framesHolding(job.frames, offsets)
+    const endOffset = (offsets.at(-1) ?? 0) + 1
     // The end of time closes what the task joins: no later one takes its open groups.
     const endMs = Number.MAX_SAFE_INTEGER
-    const request = this.#task(slot, { ...job, endOffset }, true, endMs, first)
-    const task = { ...request, carry: null, finished: gaps(job.offsets, job.frames) }
-    try {
-      const result = await this.#options.pool.run(task, TASK_MS_MAX)
-      await this.#deliver(slot, task, result, passCount)
-    } catch (error) {
-      this.#options.slots.give(slot)
-      await this.#afterFailedAgain(job, error)
-    }
+    const cut = { ...cutOf(frames, (ordinal) => this.#options.source.segment(ordinal)), endOffset }
+    const request = this.#task(slot, cut, true, endMs, offsets[0])
+    return { ...request, carry: null, finished: gaps(offsets, frames) }
   }
 
-  /** A job is halved by its repetition; one that is down to one record is given up in the end. */
-  async #afterFailedAgain(job: AgainJob, error: unknown): Promise<void> {
+  /** A job is halved by its repetition; one that is down to one row is given up in the end. */
+  async #afterFailedLater(job: LaterJob, error: unknown): Promise<void> {
     const failureCount = job.failureCount + 1
     const isOver = isLate(error) || failureCount >= TASK_FAILURES_MAX
-    if (job.offsets.length === 1 && isOver && !this.#options.signal.aborted) {
-      return await this.#refuse(job.offsets, error)
+    if (job.rows.length === 1 && isOver && !this.#options.signal.aborted) {
+      return await this.#refuse(offsetsOf(job.rows), error)
     }
-    this.#again.putBack(job, failureCount)
+    this.#later.renderAgain(job.rows, job.frames, failureCount)
     throw new Error(`rendering again failed: ${errorText(error)}`, { cause: error })
   }
+
+  /** Sends rows of parked keys to the park, each key in order; they are finished when they are durable there. */
+  #parkHeld(): void {
+    const { clock, cursor, onProgress, onTrouble, parkRows } = this.#options
+    if (parkRows === null || this.#isParkPaused) return
+    for (let next = this.#later.nextToPark(); next !== null; next = this.#later.nextToPark()) {
+      const { key, batch } = next
+      const rows = batch.rows
+        .map((row) => row.filter((offset) => !cursor.has(offset)))
+        .filter((row) => row.length > 0)
+      const offsets = offsetsOf(rows)
+      const park = async () => {
+        if (!(await parkRows(key, rows))) throw new Error('the park takes nothing now')
+        for (const offset of offsets) cursor.finish(offset, offset + 1, { kind: 'moved' })
+        this.#later.parked(key)
+        onProgress()
+      }
+      this.#flights.inFlight
+        .whileSettling(offsets, park)
+        .catch((error) => {
+          this.#later.unparked(key)
+          this.#isParkPaused = true
+          if (!this.#options.signal.aborted) onTrouble(error)
+          return clock.sleep(PARK_RETRY_MS, this.#options.signal).catch(() => undefined)
+        })
+        .finally(() => {
+          this.#isParkPaused = false
+          this.#wakeUp.ring()
+        })
+    }
+  }
+}
+
+/** Rows that the task did not come to, or whose group it left open. */
+function unrendered(rows: readonly RowOffsets[], result: TaskResult): RowOffsets[] {
+  const open = new Set(result.open)
+  return rows.filter((row) =>
+    row.some((offset) => offset >= result.resumeOffset || open.has(offset))
+  )
 }
 
 /** Finished ranges in order, those that touch joined. */

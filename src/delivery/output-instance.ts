@@ -6,6 +6,7 @@ import { errorText } from '../core/errors.ts'
 import { Histogram } from '../metrics/histogram.ts'
 import type { Output, OutputLog, OutputSizes } from '../plugin/output.ts'
 import type { FlushObserver } from './body-flight.ts'
+import { Circuit } from './circuit.ts'
 import { ROW_BYTES_MIN } from './lane.ts'
 import { DEFAULT_RETRY, retryDelayMs } from './retry.ts'
 import { ROW_INDEX_BYTES } from './row-index.ts'
@@ -27,6 +28,7 @@ export class OutputInstance {
   readonly output: Output
   readonly sizes: OutputSizes
   readonly slots: Slots
+  readonly circuit: Circuit
   readonly targetTails = new Map<string, Promise<void>>()
   readonly requestSeconds = new Histogram()
   readonly requests: Record<'stored' | 'partial' | 'failed', number> = {
@@ -57,6 +59,7 @@ export class OutputInstance {
     this.#clock = options.clock
     this.#random = options.random
     this.#log = options.log
+    this.circuit = new Circuit(options.clock, options.random, options.sizes.retry ?? DEFAULT_RETRY)
     this.slots = new Slots(options.sizes.requestsMax, slotBytes(options.sizes))
   }
 

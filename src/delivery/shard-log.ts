@@ -13,7 +13,7 @@ import { ShardReader } from '../storage/shard-reader.ts'
 import type { ShardSegments } from '../storage/shard-segments.ts'
 import type { NewSegment } from '../threads/messages.ts'
 import { SHARD_STATES, type ShardState, unpackEnd, WORD } from '../threads/shared.ts'
-import type { LaneCursor, LaneSource } from './lane.ts'
+import type { LaneCursor, LaneSource } from './lane-source.ts'
 import type { Fate } from './task-settlement.ts'
 
 /** Cursors are written at most this often, milliseconds... */
@@ -424,6 +424,8 @@ function outcomeOf(fate: Fate): Outcome {
       return 'duplicate_suppressed'
     case 'dead_lettered':
       return 'dead_lettered'
+    case 'moved':
+      return 'moved'
     case 'dropped':
       return `dropped:${fate.reason}`
     case 'lost':

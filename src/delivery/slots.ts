@@ -15,6 +15,8 @@ export class Slots {
   readonly memory: SharedArrayBuffer
   readonly #free: Slot[]
   readonly #slotCount: number
+  /** Flights that wait, by slot. */
+  readonly #stuck = new Map<Slot, number>()
   /** In the order of asking; who asks again keeps its place. */
   readonly #waiting = new Set<() => void>()
 
@@ -36,6 +38,22 @@ export class Slots {
 
   get hasFree(): boolean {
     return this.#free.length > 0
+  }
+
+  get count(): number {
+    return this.#slotCount
+  }
+
+  /** Slots with a body that waits for its next try, or behind such a body. */
+  get stuckCount(): number {
+    return this.#stuck.size
+  }
+
+  /** A body in the slot begins or ends to wait. */
+  noteStuck(slot: Slot, by: 1 | -1): void {
+    const count = (this.#stuck.get(slot) ?? 0) + by
+    if (count === 0) this.#stuck.delete(slot)
+    else this.#stuck.set(slot, count)
   }
 
   /** A free slot, or null; then `whenFree` calls back. */

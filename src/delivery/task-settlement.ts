@@ -5,6 +5,7 @@
 import { unreachable } from '../core/invariant.ts'
 import type { Hole } from '../storage/segments.ts'
 import type { TaskResult } from '../threads/messages.ts'
+import type { RowOffsets } from './again-jobs.ts'
 import type { Settlement } from './body-flight.ts'
 import { eachOffsetRange, type RowIndex, type RowSet, rowList } from './row-index.ts'
 import { FIRST_TRY, type RefusedRow, type Tries } from './verdicts.ts'
@@ -13,6 +14,8 @@ export type Fate =
   | { readonly kind: 'delivered' }
   | { readonly kind: 'duplicate' }
   | { readonly kind: 'dead_lettered' }
+  /** Parked: durable in a log of its own, where its fate is counted. */
+  | { readonly kind: 'moved' }
   | { readonly kind: 'dropped'; readonly reason: string }
   | { readonly kind: 'lost'; readonly reason: string }
 
@@ -43,7 +46,8 @@ export class TaskSettlement implements Settlement {
   readonly #writeLetters: WriteLetters
   readonly #target: string
   readonly #membersOf: ReadonlyMap<number, readonly number[]>
-  readonly #onRenderAgain: (offsets: readonly number[]) => void
+  readonly #onRenderAgain: (rows: readonly RowOffsets[]) => void
+  readonly #onLeave: (key: string, rows: readonly RowOffsets[]) => void
 
   constructor(options: {
     rows: RowIndex
@@ -51,7 +55,8 @@ export class TaskSettlement implements Settlement {
     writeLetters: WriteLetters
     target: string
     joined: TaskResult['joined']
-    onRenderAgain: (offsets: readonly number[]) => void
+    onRenderAgain: (rows: readonly RowOffsets[]) => void
+    onLeave: (key: string, rows: readonly RowOffsets[]) => void
   }) {
     this.#rows = options.rows
     this.#sink = options.sink
@@ -59,6 +64,7 @@ export class TaskSettlement implements Settlement {
     this.#target = options.target
     this.#membersOf = new Map(options.joined.map(({ owner, offsets }) => [owner, offsets]))
     this.#onRenderAgain = options.onRenderAgain
+    this.#onLeave = options.onLeave
   }
 
   stored(rows: RowSet, isDuplicate: boolean): void {
@@ -84,9 +90,16 @@ export class TaskSettlement implements Settlement {
   }
 
   renderAgain(rows: RowSet): void {
-    const offsets: number[] = []
-    for (const row of rowList(rows)) offsets.push(...this.#offsetsOf(this.#rows.offset(row)))
-    this.#onRenderAgain(offsets)
+    this.#onRenderAgain(this.#rowsOf(rows))
+  }
+
+  leave(key: string, rows: RowSet): void {
+    this.#onLeave(key, this.#rowsOf(rows))
+  }
+
+  /** Members of a row may lie in frames before those of the task. */
+  #rowsOf(rows: RowSet): RowOffsets[] {
+    return rowList(rows).map((row) => this.#offsetsOf(this.#rows.offset(row)))
   }
 
   /** A joined record whose first part was dropped is dropped as a whole. */
@@ -97,11 +110,7 @@ export class TaskSettlement implements Settlement {
   }
 
   offsetsWithin(start: number, end: number): readonly [number, number] {
-    const last = end - 1
-    // Rows of a body stand in the order of the records, unless some were joined.
-    if (this.#membersOf.size === 0) {
-      return [this.#rows.offset(start), this.#rows.offset(last) + 1]
-    }
+    // Rows of a body may stand in the order of their times.
     let first = Number.MAX_SAFE_INTEGER
     let highest = 0
     for (let row = start; row < end; row++) {
@@ -166,6 +175,7 @@ export function fateReason(fate: Fate): string {
     case 'delivered':
     case 'duplicate':
     case 'dead_lettered':
+    case 'moved':
       return ''
     default:
       return unreachable(fate)

@@ -30,6 +30,8 @@ export interface Judgement {
   /** Rows to send again, in order. `null`: every row (nothing was settled). */
   readonly retry: readonly number[] | null
   readonly retryReason: string
+  /** Of the rows to send again those whose key is refused, and why. */
+  readonly parked: ReadonlyMap<number, string>
   /** Wait that the destination asked for, milliseconds. */
   readonly retryAfterMs: number
   /** The body was refused as a whole: halve it. */
@@ -42,6 +44,7 @@ const NOTHING: Judgement = {
   refused: [],
   retry: [],
   retryReason: '',
+  parked: new Map(),
   retryAfterMs: 0,
   isSplit: false
 }
@@ -85,6 +88,7 @@ function judgeRows(verdicts: readonly Verdict[]): Judgement {
   const duplicates: number[] = []
   const refused: RefusedRow[] = []
   const retry: number[] = []
+  const parked = new Map<number, string>()
   let retryReason = ''
   let retryAfterMs = 0
   verdicts.forEach((verdict, row) => {
@@ -104,6 +108,7 @@ function judgeRows(verdicts: readonly Verdict[]): Judgement {
       case 'retry':
         retry.push(row)
         retryReason ||= verdict.reason
+        if (verdict.kind === 'park') parked.set(row, verdict.reason)
         if (verdict.kind === 'retry') {
           retryAfterMs = Math.max(retryAfterMs, verdict.retryAfterMs ?? 0)
         }
@@ -120,6 +125,7 @@ function judgeRows(verdicts: readonly Verdict[]): Judgement {
     refused,
     retry: isNothingSettled ? null : retry,
     retryReason,
+    parked,
     retryAfterMs
   }
 }

@@ -163,6 +163,11 @@ export interface OutputLog {
 export interface Output {
   start(signal: AbortSignal): Promise<void>
   flush(batch: Batch, signal: AbortSignal): Promise<FlushOutcome>
+  /**
+   * What the destination may refuse by itself, of a row as rendered: its index. Absent: the target of the body. Called
+   * only while something fails.
+   */
+  keyOf?(row: Buffer): string
   stop(): Promise<void>
 }
 

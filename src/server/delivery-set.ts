@@ -2,12 +2,13 @@
 // Outputs with their slots, the pool with everything it needs to run their programs, and the destinations of all routes.
 
 import { hostname } from 'node:os'
-import type { MillraceConfig } from '../config/schema.ts'
+import type { DestinationConfig, MillraceConfig } from '../config/schema.ts'
 import type { Clock, Random } from '../core/clock.ts'
 import { invariant } from '../core/invariant.ts'
 import type { TemplateConstants } from '../core/template.ts'
-import { Destination } from '../delivery/destination.ts'
-import type { Lane, LaneCursor, LaneSource } from '../delivery/lane.ts'
+import { Destination, type ParkAccess } from '../delivery/destination.ts'
+import type { Lane } from '../delivery/lane.ts'
+import type { LaneCursor, LaneSource } from '../delivery/lane-source.ts'
 import { OutputInstance } from '../delivery/output-instance.ts'
 import type { ShardLog } from '../delivery/shard-log.ts'
 import type { WriteLetters } from '../delivery/task-settlement.ts'
@@ -32,6 +33,7 @@ export interface DeliveryOptions {
   readonly log: OutputLog
   readonly shardsOf: (routeId: string) => readonly OpenedShard[]
   readonly lettersOf: (routeId: string, outputId: string, shardLog: ShardLog) => WriteLetters
+  readonly parkOf: (routeId: string, outputId: string) => ParkAccess
 }
 
 export class DeliverySet {
@@ -47,7 +49,7 @@ export class DeliverySet {
     const { clock, config } = options
     this.pool = startPool(config.threads.pool, { spec: this.#poolSpec() }, clock)
     this.destinations = options.config.routes.flatMap((route) =>
-      route.to.map(({ output }) => this.#createDestination(route.id, output))
+      route.to.map((to) => this.#createDestination(route.id, to))
     )
   }
 
@@ -154,8 +156,9 @@ export class DeliverySet {
     return byteCount
   }
 
-  #createDestination(routeId: string, outputId: string): Destination {
-    const { clock, config, generation, lettersOf, log, random, shardsOf } = this.#options
+  #createDestination(routeId: string, to: DestinationConfig): Destination {
+    const { clock, config, generation, lettersOf, log, parkOf, random, shardsOf } = this.#options
+    const outputId = to.output
     const output = this.outputs.get(outputId)
     invariant(output !== undefined, `output ${outputId} of route ${routeId} exists`)
     return new Destination({
@@ -169,6 +172,8 @@ export class DeliverySet {
       clock,
       random,
       log,
+      parkAfterMs: to.parkAfterMs,
+      park: parkOf(routeId, outputId),
       lettersOf: (shardLog) => lettersOf(routeId, outputId, shardLog),
       shards: shardsOf(routeId).map(({ cursors, shardLog }) => {
         const cursor = cursors.get(outputId)

@@ -1,6 +1,8 @@
 import { gunzipSync, gzipSync } from 'node:zlib'
 import t from 'tap'
 import { BodyFlight, type FlightOptions } from '../../src/delivery/body-flight.ts'
+import { Circuit } from '../../src/delivery/circuit.ts'
+import { OpenKeys } from '../../src/delivery/keys.ts'
 import { DEFAULT_RETRY } from '../../src/delivery/retry.ts'
 import { ROW_INDEX_BYTES, RowIndex, rowList } from '../../src/delivery/row-index.ts'
 import type { Batch, FlushOutcome, Output, RenderedBody } from '../../src/plugin/output.ts'
@@ -22,6 +24,8 @@ function fixture(texts: string[], answer: (batch: Batch, call: number) => unknow
   const sent: string[] = []
   const settledRows: Record<string, string> = {}
   const renderedAgain: number[] = []
+  const left: (string | number)[][] = []
+  const waits: number[] = []
   let call = 0
   const output: Output = {
     start: async () => {},
@@ -50,6 +54,13 @@ function fixture(texts: string[], answer: (batch: Batch, call: number) => unknow
     output,
     slot,
     rows,
+    circuit: new Circuit(clock, () => 0.5, DEFAULT_RETRY),
+    keys: new OpenKeys(),
+    heldKey: null,
+    isTry: false,
+    isAnyHeld: () => false,
+    isHeld: () => false,
+    onWait: (by) => waits.push(by),
     clock,
     random: () => 0.5,
     retry: DEFAULT_RETRY,
@@ -75,6 +86,7 @@ function fixture(texts: string[], answer: (batch: Batch, call: number) => unknow
         for (const { row, reason } of list) settledRows[rows.offset(row)] = reason
       },
       renderAgain: (list) => renderedAgain.push(...rowList(list)),
+      leave: (key, list) => left.push([key, ...rowList(list).map((row) => rows.offset(row))]),
       passed: (list) => gone.push(...rowList(list)),
       offsetsWithin: (start, end) => [1000 + start, 1000 + end]
     }

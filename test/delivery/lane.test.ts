@@ -1,6 +1,9 @@
 import t from 'tap'
 import { MillraceError } from '../../src/core/errors.ts'
-import { Lane, type LaneOptions, type Taken } from '../../src/delivery/lane.ts'
+import { Circuit } from '../../src/delivery/circuit.ts'
+import { DestinationKeys, type ParkRows } from '../../src/delivery/keys.ts'
+import { Lane, type LaneOptions } from '../../src/delivery/lane.ts'
+import type { Taken } from '../../src/delivery/lane-source.ts'
 import { slotBytes } from '../../src/delivery/output-instance.ts'
 import { DEFAULT_RETRY } from '../../src/delivery/retry.ts'
 import { Slots } from '../../src/delivery/slots.ts'
@@ -21,6 +24,7 @@ interface Setup {
   /** Throws where a task fails. */
   fault?: (task: TaskRequest, deadlineMs: number) => void
   finished?: [number, number][]
+  park?: ParkRows
 }
 
 /** A lane over frames of 100 bytes a record, whose pool writes `<offset>\n` for each record. */
@@ -45,6 +49,8 @@ function lane(setup: Setup) {
   for (const [first, end] of setup.finished ?? []) {
     for (let offset = first; offset < end; offset++) fates.set(offset, 'before')
   }
+  const logged: string[] = []
+  const log = (fields: object) => void logged.push(String((fields as { event?: string }).event))
   let calls = 0
   const output: Output = {
     start: async () => {},
@@ -55,6 +61,20 @@ function lane(setup: Setup) {
     }
   }
   const abort = new AbortController()
+  const random = () => 1
+  const circuit = new Circuit(clock, random, DEFAULT_RETRY)
+  const keys = new DestinationKeys({
+    destination: 'rest/search',
+    parkAfterMs: 30_000,
+    hasRoom: () => setup.park !== undefined,
+    slots,
+    retry: DEFAULT_RETRY,
+    clock,
+    random,
+    log: { info: log, warn: log, error: log },
+    onChange: () => made.wake()
+  })
+  circuit.onClose(() => keys.tryAll())
   const options: LaneOptions = {
     destination: 'rest/search',
     generation: 1,
@@ -92,6 +112,10 @@ function lane(setup: Setup) {
     sizes,
     output,
     targetTails: new Map(),
+    keys,
+    circuit,
+    noteStuck: (slot, by) => slots.noteStuck(slot, by),
+    parkRows: setup.park ?? null,
     pool: {
       async run(task, deadlineMs) {
         tasks.push(task)
@@ -103,7 +127,7 @@ function lane(setup: Setup) {
     writeLetters: async (list) => void letters.push(...list),
     flight: {
       observer: { flushed: () => {}, retrying: () => {} },
-      random: () => 1,
+      random,
       retry: DEFAULT_RETRY
     },
     clock,
@@ -115,10 +139,25 @@ function lane(setup: Setup) {
   const made = new Lane(options)
   const running = made.run()
   const stop = async () => {
+    keys.stop()
     abort.abort()
     await running
   }
-  return { lane: made, clock, queue, slots, fates, letters, bodies, tasks, trouble, stop }
+  return {
+    lane: made,
+    keys,
+    circuit,
+    logged,
+    clock,
+    queue,
+    slots,
+    fates,
+    letters,
+    bodies,
+    tasks,
+    trouble,
+    stop
+  }
 }
 
 function frame(firstOffset: number, recordCount: number): Taken {

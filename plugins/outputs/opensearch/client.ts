@@ -17,6 +17,9 @@ import { SizeCap, SplitBudget } from './size-cap.ts'
 /** `{"errors":false,"items":[` and `]}`; each item is `{"create":{"status":201}}` and a comma. */
 const SUCCESS_FRAME_BYTES = '{"errors":false,"items":[]}'.length - 1
 const SUCCESS_ITEM_BYTES = '{"create":{"status":201}},'.length
+/** Up to the name of the index, as render.ts writes it. */
+const ACTION_HEAD_BYTES = '{"create":{"_index":"'.length
+const BACKSLASH = 0x5c
 /** Certificates and redirects need somebody to mend them. */
 const CONFIG_PROBE_MS = 60_000
 /** Of an answer that is no list of items: an error with its causes is far below, a page of a proxy may not be. */
@@ -70,6 +73,10 @@ export class OpenSearchOutput implements Output {
       cancel()
       deadline.release()
     }
+  }
+
+  keyOf(row: Buffer): string {
+    return indexOf(row)
   }
 
   async stop(): Promise<void> {
@@ -158,6 +165,14 @@ export class OpenSearchOutput implements Output {
     this.#trouble.note(outcome, event)
     return outcome
   }
+}
+
+/** The name in the action line, as JSON text: enough to tell indices apart. */
+function indexOf(row: Buffer): string {
+  const start = ACTION_HEAD_BYTES
+  let end = row.indexOf('"', start)
+  while (end > start && row[end - 1] === BACKSLASH) end = row.indexOf('"', end + 1)
+  return end < 0 ? '' : row.toString('utf8', start, end)
 }
 
 /** Whether the node, not the request, is to blame. */
