@@ -102,6 +102,7 @@ export class AdminServer {
       preHandler: (request: FastifyRequest, reply: FastifyReply) => this.#guard(request, reply)
     }
     addQueueChanges(this.#app, guard, source.changes)
+    this.#app.get('/api/v1/store', guard, () => source.store())
     this.#app.get<{ Params: { log: string }; Querystring: { limit?: string } }>(
       '/api/v1/dlq/:log',
       guard,

@@ -11,6 +11,8 @@ export interface CursorStatus {
   /** Of the delivered: what the destination had already. */
   readonly duplicateSuppressed: number
   readonly deadLettered: number
+  /** Parked: they wait in the park of the destination. */
+  readonly moved: number
   readonly dropped: Readonly<Record<string, number>>
   readonly lost: Readonly<Record<string, number>>
   readonly pending: number
@@ -131,6 +133,12 @@ export interface QueueChanges {
   drop(log: string, isDropped: boolean): DropOutcome
 }
 
+/** Answer of `/api/v1/store`: where the files are that the server writes. */
+export interface StoreInfo {
+  /** Absolute, on the server's machine. */
+  readonly dataDir: string
+}
+
 export interface Health {
   readonly isOk: boolean
   readonly reasons: readonly string[]
@@ -140,6 +148,7 @@ export interface AdminSource {
   readonly version: string
   readonly startedMs: number
   readonly changes: QueueChanges
+  store(): StoreInfo
   liveness(): Health
   readiness(): Health
   metricsText(): Promise<string>

@@ -65,6 +65,20 @@ export function withAdminOptions(command: Command): Command {
     .addOption(new VariableOption('--token <token>', token, 'MILLRACE_ADMIN_TOKEN'))
 }
 
+/** Where a command finds the files of a queue. */
+export interface DirectoryOptions extends AdminOptions, ConfigOptions {
+  readonly dataDir?: string
+}
+
+/** Adds the options that say which data directory is meant. */
+export function withDirectoryOptions(command: Command): Command {
+  const directory =
+    'data directory, or a copy of one; default: that of the configuration or of the running server'
+  return withConfigOptions(withAdminOptions(command)).addOption(
+    new VariableOption('--data-dir <directory>', directory, 'MILLRACE_DATA_DIR')
+  )
+}
+
 /** For options that take a whole number from 1. */
 export function wholeNumber(text: string): number {
   if (!/^[1-9][0-9]{0,8}$/.test(text)) throw new InvalidArgumentError('write a whole number from 1')

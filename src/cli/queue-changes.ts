@@ -30,7 +30,8 @@ interface CursorOptions extends ChangeOptions {
   readonly shard?: string
 }
 
-export function addQueueChanges(queue: Command, io: CliIo): void {
+/** `cursor`: the group of commands about cursors. */
+export function addQueueChanges(queue: Command, cursor: Command, io: CliIo): void {
   changing(queue.command('adopt'))
     .description('attach the queue of a route that is gone to a live route, until it is empty')
     .argument('<orphan>', 'name of the route that is gone')
@@ -38,7 +39,6 @@ export function addQueueChanges(queue: Command, io: CliIo): void {
     .action((orphan: string, options: ChangeOptions & { route: string }) =>
       adopt(orphan, options, io)
     )
-  const cursor = queue.command('cursor').description('how far outputs are')
   changing(cursor.command('set'))
     .description(
       'move an output: forward counts what it passes as dropped{reason="operator"}; back, with --data-dir only, sends again'

@@ -1,123 +1,61 @@
 // Runs on: main.
-// What a data directory holds, read without a server: names and sizes of segments, and the cursors. Opens files to read
-// only, takes no lock and changes nothing, so it works on a copy, on a read-only mount, and beside a running server.
+// Where the commands that read a queue find its files: in the directory that was named, in that of the configuration, or
+// in that of the running server. Files are opened to read only and without the lock.
 
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { resolve } from 'node:path'
+import type { StoreInfo } from '../admin/status.ts'
+import type { StoreKeys } from '../core/encryption-keys.ts'
 import { errnoOf, MillraceError } from '../core/errors.ts'
-import { logIdOf } from '../core/position.ts'
 import { createFrameHash, type HashExports } from '../kernel/frame-hash.ts'
 import { instantiateKernel } from '../kernel/instance.ts'
-import { decodeCursorSlot } from '../storage/cursor-slot.ts'
-import { CURSOR_SLOT } from '../storage/format.ts'
-import type { FrameHash } from '../storage/frame.ts'
-import { decodeMeta, type StoreMeta } from '../storage/meta.ts'
-import { cursorSalt, parseShardDirectoryName } from '../storage/segment-names.ts'
-import { listShard } from '../storage/shard-directory.ts'
+import { openStoreView, type StoreView } from '../storage/inspect-store.ts'
 import { nodeStorage } from '../storage/storage.ts'
-
-export interface StoredCursor {
-  readonly output: string
-  /** Every record below is finished; null: neither slot of the file can be read. */
-  readonly lowOffset: number | null
-  /** Records of sealed segments that wait; what the newest segment holds comes on top. */
-  readonly pendingAtLeast: number | null
-}
-
-export interface StoredShard {
-  /** Directory below the data directory: `routes/web/shard-00`. */
-  readonly path: string
-  readonly segments: number
-  readonly diskBytes: number
-  /** First record that is kept, and first record of the newest segment; null: no segment. */
-  readonly firstOffset: number | null
-  readonly newestOffset: number | null
-  readonly cursors: readonly StoredCursor[]
-}
+import { askAdminJson } from './admin-client.ts'
+import type { CliIo } from './io.ts'
+import type { AdminOptions, DirectoryOptions } from './options.ts'
 
 /** Memory of the kernel instance that checks hashes. */
 const KERNEL_BYTES = 1024 * 1024
-/** Levels below the data directory that may hold shards: `park/<route>/<output>/shard-00`. */
-const LEVELS_MAX = 4
 
-/** Lists every shard below a data directory. Throws MR_STORE_META when it is none. */
-export function readDataDirectory(dataDir: string): StoredShard[] {
+/** Opens the directory for reading. Throws MR_ADMIN when none was named and no server runs. */
+export async function openDirectory(options: DirectoryOptions, io: CliIo): Promise<StoreView> {
   const hash = createFrameHash(instantiateKernel<HashExports>({ memoryBytes: KERNEL_BYTES }))
-  const meta = readMeta(dataDir, hash)
-  return shardPaths(dataDir, '', 0).map((path) => readShard(dataDir, path, meta, hash))
+  const { dataDir, keys } = await placeOf(options, io)
+  const view = openStoreView(nodeStorage, dataDir, hash, keys)
+  for (const fault of view.faults) io.error(`warning: ${dataDir}/${fault}\n`)
+  return view
 }
 
-function readMeta(dataDir: string, hash: FrameHash): StoreMeta {
-  for (const name of ['META', 'META.bak']) {
-    try {
-      const meta = decodeMeta(readFileSync(join(dataDir, name)), hash)
-      if (meta !== null) return meta
-    } catch (error) {
-      if (errnoOf(error) !== 'ENOENT') throw error
-    }
+interface StorePlace {
+  readonly dataDir: string
+  /** Null: encrypted frames stay locked. */
+  readonly keys: StoreKeys | null
+}
+
+async function placeOf(options: DirectoryOptions, io: CliIo): Promise<StorePlace> {
+  const named = options.dataDir === undefined ? null : resolve(io.workingDirectory, options.dataDir)
+  if (options.config.length > 0 || options.configDir !== undefined) {
+    const { requireConfig } = await import('./config-source.ts')
+    const { config } = requireConfig([], options, io)
+    return { dataDir: named ?? config.dataDir, keys: config.queue.keys }
   }
+  if (named !== null) return { dataDir: named, keys: null }
+  const { dataDir } = await askServer(options)
+  if (nodeStorage.stat(dataDir) !== null) return { dataDir, keys: null }
   throw new MillraceError(
-    'MR_STORE_META',
-    `${dataDir} holds no readable META: it is no data directory, or it is damaged`
+    'MR_USAGE',
+    `the server writes to ${dataDir}, which is not on this machine; run the command there, or say --data-dir`
   )
 }
 
-function shardPaths(dataDir: string, path: string, level: number): string[] {
-  if (level > LEVELS_MAX || !existsSync(join(dataDir, path))) return []
-  return readdirSync(join(dataDir, path), { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
-    .map(({ name }) => name)
-    .toSorted()
-    .flatMap((name) => {
-      const below = path === '' ? name : `${path}/${name}`
-      return parseShardDirectoryName(name) === null
-        ? shardPaths(dataDir, below, level + 1)
-        : [below]
-    })
-}
-
-function readShard(dataDir: string, path: string, meta: StoreMeta, hash: FrameHash): StoredShard {
-  const directory = join(dataDir, path)
-  const { live } = listShard(nodeStorage, directory)
-  const newestOffset = live.at(-1)?.firstOffset ?? null
-  const logId = logIdOf(meta.uuid, path)
-  const cursors = readdirSync(directory)
-    .filter((name) => name.endsWith('.cur'))
-    .toSorted()
-    .map((name) => {
-      const output = name.slice(0, -'.cur'.length)
-      const salt = cursorSalt(meta.secret, logId, output)
-      const lowOffset = readLow(join(directory, name), hash, salt)
-      const isKnown = lowOffset !== null && newestOffset !== null
-      return {
-        output,
-        lowOffset,
-        pendingAtLeast: isKnown ? Math.max(0, newestOffset - lowOffset) : null
-      }
-    })
-  return {
-    path,
-    segments: live.length,
-    diskBytes: live.reduce((sum, { byteCount }) => sum + byteCount, 0),
-    firstOffset: live[0]?.firstOffset ?? null,
-    newestOffset,
-    cursors
+async function askServer(options: AdminOptions): Promise<StoreInfo> {
+  try {
+    // The server of the same version answers in this shape.
+    return (await askAdminJson(options, 'GET', '/api/v1/store')) as StoreInfo
+  } catch (error) {
+    const isSilent = error instanceof MillraceError && errnoOf(error.cause) !== ''
+    if (!isSilent) throw error
+    const text = `${error.message}; where no server runs say --data-dir`
+    throw new MillraceError('MR_ADMIN', text, { cause: error })
   }
-}
-
-/** The newer of the two slots that can be read. */
-function readLow(file: string, hash: FrameHash, salt: bigint): number | null {
-  if (statSync(file).size > 2 * CURSOR_SLOT.byteCount) return null
-  const bytes = readFileSync(file)
-  let generation = -1
-  let low: number | null = null
-  for (let slot = 0; slot < 2; slot++) {
-    const startByte = slot * CURSOR_SLOT.byteCount
-    const part = bytes.subarray(startByte, startByte + CURSOR_SLOT.byteCount)
-    const content = decodeCursorSlot(part, hash, salt)
-    if (content === null || content.generation <= generation) continue
-    generation = content.generation
-    low = content.low
-  }
-  return low
 }

@@ -1,133 +1,101 @@
 // Runs on: main.
-// `millrace queue ls`: what each queue holds and how far each output is, from the running server, or from a data
-// directory when there is none.
+// `millrace queue ...`. What stands here looks into the queues and changes nothing: it works while the server runs, on a
+// copy, on a read-only mount and on a damaged directory. What changes them: queue-changes.ts.
 
-import { resolve } from 'node:path'
-import type { Command } from 'commander'
-import type { QueuesStatus } from '../admin/status.ts'
-import { formatBytes, formatDuration } from '../core/units.ts'
-import { askAdminJson } from './admin-client.ts'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { CliIo } from './io.ts'
-import { type AdminOptions, withAdminOptions } from './options.ts'
+import { wholeNumber, withAdminOptions, withDirectoryOptions } from './options.ts'
+import { PLACE_HELP, parsePlace } from './places.ts'
 import { addQueueChanges } from './queue-changes.ts'
-import { table } from './table.ts'
 
-interface ListOptions extends AdminOptions {
-  readonly json?: boolean
-  readonly dataDir?: string
-}
+export const ROUTE_HELP = 'id of a route, or a log below the data directory: dlq/out.search'
 
 export function addQueue(program: Command, io: CliIo): void {
   const queue = program.command('queue').description('look at the queues and change them')
+  addLists(queue, io)
+  addReaders(queue, io)
+  const cursor = queue.command('cursor').description('how far outputs are')
+  addQueueChanges(queue, cursor, io)
+  withDirectoryOptions(cursor.command('get'))
+    .description('print the cursor of an output, as its file says')
+    .argument('<route>', ROUTE_HELP)
+    .argument('<output>', 'output')
+    .option('--json', 'as JSON')
+    .action(async (route, destination, options) => {
+      const { cursorGet } = await import('./queue-cursor.ts')
+      await cursorGet(route, destination, options, io)
+    })
+}
+
+function addLists(queue: Command, io: CliIo): void {
   withAdminOptions(queue.command('ls'))
     .description('list queues and outputs of the running server')
     .option('--data-dir <directory>', 'read this directory instead; works without a server')
     .option('--json', 'as JSON')
-    .action((options: ListOptions) => list(options, io))
-  addQueueChanges(queue, io)
-}
-
-async function list(options: ListOptions, io: CliIo): Promise<void> {
-  if (options.dataDir !== undefined) {
-    await listDirectory(resolve(io.workingDirectory, options.dataDir), options, io)
-    return
-  }
-  // The server of the same version answers in this shape; another one prints what it has.
-  const status = (await askAdminJson(options, 'GET', '/api/v1/queues')) as QueuesStatus
-  if (options.json === true) {
-    io.out(`${JSON.stringify(status, null, 2)}\n`)
-    return
-  }
-  io.out(shardTable(status))
-  io.out('\n')
-  io.out(cursorTable(status, Date.now()))
-}
-
-async function listDirectory(dataDir: string, options: ListOptions, io: CliIo): Promise<void> {
-  const { readDataDirectory } = await import('./queue-directory.ts')
-  const shards = readDataDirectory(dataDir)
-  if (options.json === true) {
-    io.out(`${JSON.stringify(shards, null, 2)}\n`)
-    return
-  }
-  const shown = (offset: number | null) => offset ?? '-'
-  io.out(
-    table(
-      ['SHARD', 'SEGMENTS', 'DISK', 'FIRST', 'NEWEST'],
-      shards.map((shard) => [
-        shard.path,
-        shard.segments,
-        formatBytes(shard.diskBytes),
-        shown(shard.firstOffset),
-        shown(shard.newestOffset)
-      ])
+    .action(async (options) => {
+      const { list } = await import('./queue-list.ts')
+      await list(options, io)
+    })
+  withDirectoryOptions(queue.command('show'))
+    .description('shards, segments and cursors of one queue')
+    .argument('<route>', ROUTE_HELP)
+    .option('--json', 'as JSON')
+    .action(async (route, options) => {
+      const { show } = await import('./queue-show.ts')
+      await show(route, options, io)
+    })
+  withDirectoryOptions(queue.command('reconcile'))
+    .description(
+      'account for every record of every destination; exit 1 when a sum does not hold. Asks the running server unless a directory is named'
     )
-  )
-  io.out('\n')
-  io.out(
-    table(
-      ['SHARD', 'OUTPUT', 'FINISHED', 'PENDING (AT LEAST)'],
-      shards.flatMap(({ path, cursors }) =>
-        cursors.map(({ output, lowOffset, pendingAtLeast }) => [
-          path,
-          output,
-          shown(lowOffset),
-          shown(pendingAtLeast)
-        ])
-      )
-    )
-  )
+    .option('--json', 'as JSON')
+    .action(async (options) => {
+      const { reconcile } = await import('./queue-reconcile.ts')
+      await reconcile(options, io)
+    })
 }
 
-function shardTable({ shards }: QueuesStatus): string {
-  return table(
-    ['ROUTE', 'SHARD', 'STATE', 'SEGMENTS', 'DISK', 'BOUND', 'DURABILITY', 'OVERFLOW'],
-    shards.map((shard) => [
-      shard.route,
-      shard.shard,
-      shard.state,
-      shard.segments,
-      formatBytes(shard.diskBytes),
-      formatBytes(shard.bytesMax),
-      shard.durability,
-      shard.overflow
-    ])
-  )
+function addReaders(queue: Command, io: CliIo): void {
+  withDirectoryOptions(queue.command('verify'))
+    .description('check the files of all queues, or of some; exit 1 when there is damage')
+    .argument('[routes...]', ROUTE_HELP)
+    .option('--deep', 'read every frame; without it headers, footers and how files fit together')
+    .option('--json', 'one JSON object per line')
+    .action(async (routes, options) => {
+      const { verify } = await import('./queue-verify.ts')
+      await verify(routes, options, io)
+    })
+  withPlaces(withDirectoryOptions(queue.command('dump')))
+    .description('print records as JSON, one per line')
+    .argument('<route>', ROUTE_HELP)
+    .option('--limit <count>', 'records at most', wholeNumber)
+    .addOption(new Option('--json', 'as JSON; there is no other form').hideHelp())
+    .action(async (route, options) => {
+      const { dump } = await import('./queue-dump.ts')
+      await dump(route, options, io)
+    })
+  withPlaces(withDirectoryOptions(queue.command('export')))
+    .description('write records to a file that `queue import` reads; changes nothing in the queue')
+    .argument('<route>', ROUTE_HELP)
+    .requiredOption('--out <file>', 'file to make, or - for standard output')
+    .option('--destination <output>', 'only what this output has not finished')
+    .option('--retained', 'everything that is stored; without it what any output has not finished')
+    .action(async (route, options) => {
+      const { exportRecords } = await import('./queue-export.ts')
+      await exportRecords(route, options, io)
+    })
 }
 
-/** Records: appended = delivered + dead letters + dropped + lost + pending, on every line. */
-function cursorTable({ cursors }: QueuesStatus, nowMs: number): string {
-  const sum = (counts: Readonly<Record<string, number>>) =>
-    Object.values(counts).reduce((total, count) => total + count, 0)
-  return table(
-    [
-      'ROUTE',
-      'SHARD',
-      'OUTPUT',
-      'APPENDED',
-      'DELIVERED',
-      'DEAD',
-      'DROPPED',
-      'LOST',
-      'PENDING',
-      'OLDEST',
-      'ERROR'
-    ],
-    cursors.map((cursor) => [
-      cursor.route,
-      cursor.shard,
-      cursor.destination,
-      cursor.appended,
-      cursor.delivered,
-      cursor.deadLettered,
-      sum(cursor.dropped),
-      sum(cursor.lost),
-      cursor.pending,
-      cursor.oldestPendingMs === null ? '-' : age(nowMs - cursor.oldestPendingMs),
-      cursor.lastError ?? ''
-    ])
-  )
+function withPlaces(command: Command): Command {
+  return command
+    .option('--from <place>', `first record: ${PLACE_HELP}`, place)
+    .option('--to <place>', 'end: the first record that is left out', place)
+    .option('--shard <number>', 'only this shard; offsets count per shard', shardNumber)
 }
 
-/** Whole seconds; clocks of two machines may disagree. */
-const age = (ageMs: number): string => formatDuration(Math.max(0, Math.floor(ageMs / 1000) * 1000))
+const place = (text: string) => parsePlace(text, Date.now())
+
+function shardNumber(text: string): number {
+  if (!/^[0-9]{1,5}$/.test(text)) throw new InvalidArgumentError('write the number of a shard: 0')
+  return Number(text)
+}

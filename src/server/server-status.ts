@@ -10,7 +10,8 @@ import type {
   QueueChanges,
   QueuesStatus,
   ReplayOutcome,
-  ShardStatus
+  ShardStatus,
+  StoreInfo
 } from '../admin/status.ts'
 import type { MillraceConfig } from '../config/schema.ts'
 import type { Clock } from '../core/clock.ts'
@@ -64,6 +65,10 @@ export class ServerStatus implements AdminSource {
 
   setStopping(): void {
     this.#isStopping = true
+  }
+
+  store(): StoreInfo {
+    return { dataDir: this.#options.config.dataDir }
   }
 
   addresses(): Addresses {
@@ -165,6 +170,7 @@ export function cursorStatuses(destination: Destination): CursorStatus[] {
       delivered: account.delivered + account.duplicateSuppressed,
       duplicateSuppressed: account.duplicateSuppressed,
       deadLettered: account.deadLettered,
+      moved: account.moved,
       dropped:
         droppedNewest === 0
           ? account.dropped

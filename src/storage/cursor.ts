@@ -8,6 +8,7 @@
 import path from 'node:path'
 import { errorText, MillraceError } from '../core/errors.ts'
 import { invariant } from '../core/invariant.ts'
+import { accountOf, type CursorAccount } from './cursor-account.ts'
 import { type CursorContent, decodeCursorSlot, encodeCursorSlot } from './cursor-slot.ts'
 import { FinishedRanges } from './finished-ranges.ts'
 import {
@@ -32,21 +33,6 @@ export type Outcome =
   | 'void'
   | `dropped:${string}`
   | `lost:${string}`
-
-/** The identity of one destination in one shard, in records; the bytes stand in `counts`. */
-export interface CursorAccount {
-  /** Offsets since the destination began, without those that never held an acked record. */
-  readonly appended: number
-  readonly delivered: number
-  readonly duplicateSuppressed: number
-  readonly deadLettered: number
-  readonly moved: number
-  readonly dropped: Readonly<Record<string, number>>
-  readonly lost: Readonly<Record<string, number>>
-  readonly pending: number
-  /** appended = all the others together. */
-  readonly isExact: boolean
-}
 
 export interface CursorOptions {
   readonly storage: Storage
@@ -224,27 +210,9 @@ export class Cursor {
 
   /** The identity up to `endOffset`, the end of the log as readers see it. */
   account(endOffset: number): CursorAccount {
-    const end = Math.max(endOffset, this.#finished.high)
-    const dropped: Record<string, number> = {}
-    const lost: Record<string, number> = {}
-    let total = 0
-    for (const [name, { records }] of this.#counts) {
-      total += records
-      if (name.startsWith('dropped:')) dropped[name.slice(8)] = records
-      if (name.startsWith('lost:')) lost[name.slice(5)] = records
-    }
-    const finished = this.#finished.low - this.#origin + this.#finished.countAboveLow
-    return {
-      appended: end - this.#origin - this.#records('void'),
-      delivered: this.#records('delivered'),
-      duplicateSuppressed: this.#records('duplicate_suppressed'),
-      deadLettered: this.#records('dead_lettered'),
-      moved: this.#records('moved'),
-      dropped,
-      lost,
-      pending: end - this.#origin - finished,
-      isExact: total === finished
-    }
+    const { countAboveLow, high, low } = this.#finished
+    const known = { origin: this.#origin, low, high, countAboveLow, counts: this.#counts }
+    return accountOf(known, endOffset)
   }
 
   /** Writes what changed and syncs it. Calls while one runs join the next. Rejects when the disk refuses. */
@@ -274,10 +242,6 @@ export class Cursor {
 
   close(): void {
     this.#options.storage.close(this.#file)
-  }
-
-  #records(outcome: Outcome): number {
-    return this.#counts.get(outcome)?.records ?? 0
   }
 
   #countOf(outcome: Outcome): { records: number; bytes: number } {

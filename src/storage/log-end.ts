@@ -78,6 +78,7 @@ export function resultOf(
       prevValidEndByte: live.length === 0 ? 0 : end.byte,
       lastAppendTimeMs: end.lastAppendTimeMs
     },
+    fileEndOffset: end.offset,
     holes,
     unackedRecords: end.unackedRecords,
     bytes: live.reduce((sum, segment) => sum + segment.byteCount, 0),

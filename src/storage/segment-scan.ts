@@ -41,6 +41,9 @@ export interface ScanResult {
   readonly hasTailBytes: boolean
   /** Records of a frame or message at the end that is not whole. */
   readonly tornRecords: number
+  /** Behind the last frame that verifies, of a message that is not whole too. */
+  readonly seenByte: number
+  readonly seenOffset: number
   readonly hasFooter: boolean
 }
 
@@ -53,6 +56,8 @@ export interface ScanOptions {
   readonly decoder?: PayloadDecoder | undefined
   /** Groups of intact frames that carry chunk ids. */
   readonly onIngestIds?: (groups: readonly Group[]) => void
+  /** Every frame whose header verifies, and its payload. The groups are views, valid during the call. */
+  readonly onFrame?: (frame: FoundFrame, groups: FrameGroups) => void
 }
 
 interface Walk {
@@ -93,6 +98,7 @@ export function scanSegment(options: ScanOptions): ScanResult {
     const groups = payloads.groups(found, hash)
     if (groups === 'damaged') addHole(walk, header.firstOffset + header.recordCount, endOf(found))
     else addFrame(walk, found)
+    options.onFrame?.(found, groups)
     const hasIds = Array.isArray(groups) && (header.flags & FRAME_FLAG.ingestIds) !== 0
     if (hasIds) options.onIngestIds?.(groups)
   }
@@ -159,6 +165,8 @@ function finish(options: ScanOptions, walk: Walk): ScanResult {
     lastAppendTimeMs: walk.lastAppendTimeMs,
     hasTailBytes: footer === null && tail.hasBytes,
     tornRecords,
+    seenByte: walk.byte,
+    seenOffset: walk.offset,
     hasFooter: footer !== null
   }
 }
@@ -197,6 +205,9 @@ function readTail(
   return { head, hasBytes: false }
 }
 
+/** Views into a payload, or why there are none. `damaged`: it does not verify; `locked`: it does, and no key fits. */
+export type FrameGroups = Group[] | 'damaged' | 'locked'
+
 /** Payloads of found frames, in one buffer that grows to the largest frame. */
 export class PayloadReader {
   readonly #storage: Storage
@@ -214,8 +225,8 @@ export class PayloadReader {
     this.#decoder = decoder
   }
 
-  /** Views into the buffer, valid until the next call. `damaged`: it does not verify; `locked`: it does, and no key fits. */
-  groups(found: FoundFrame, hash: FrameHash): Group[] | 'damaged' | 'locked' {
+  /** Views into the buffer, valid until the next call. */
+  groups(found: FoundFrame, hash: FrameHash): FrameGroups {
     const { header } = found
     const stored = this.#read(found.startByte, header)
     if (stored.length !== header.storedBytes) return 'damaged'

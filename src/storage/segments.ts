@@ -41,6 +41,8 @@ export interface RecoveryResult {
   /** Oldest first. */
   readonly segments: readonly RecoveredSegment[]
   readonly start: ShardStart
+  /** Offset after the last one that the files tell of; cursors may have finished offsets beyond. */
+  readonly fileEndOffset: number
   /** In the scanned end of the log; counted by the cursors that pass them, not here. */
   readonly holes: readonly Hole[]
   /** Written, never acked under `sync` and gone: `recovery_unacked_records_total`. */
