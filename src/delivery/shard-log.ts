@@ -234,8 +234,8 @@ export class ShardLog {
       segment(ordinal) {
         const found = segments.all[ordinal - (segments.all[0]?.ordinal ?? 0)]
         if (found === undefined) throw new Error(`segment ${ordinal} of ${log.log} is gone`)
-        const { epoch, firstOffset, path, salt } = found
-        return { path, salt, epoch, firstOffset }
+        const { epoch, firstOffset, salt } = found
+        return { path: segments.pathOf(found), salt, epoch, firstOffset }
       },
       get watermarkMs() {
         return log.watermarkMs

@@ -2,11 +2,12 @@
 // The ingest side of a shard's control block (threads/shared.ts): publishes what readers may see and reads what main says
 // about room. Invariant: the visible end is stored after every word that it covers, so main never counts ahead of it.
 
+import { HISTOGRAM_CELLS, Histogram } from '../metrics/histogram.ts'
 import {
-  CONTROL_BLOCK_BYTES,
   packEnd,
   SHARD_STATES,
   type ShardState,
+  SYNC_SECONDS_BYTE,
   WORD
 } from '../threads/shared.ts'
 
@@ -20,14 +21,12 @@ export interface VisibleEnd {
 
 export class ControlBlock {
   readonly #words: BigInt64Array
+  readonly #syncSeconds: Histogram
   readonly #doorbell: Doorbell
 
   constructor(shared: SharedArrayBuffer, doorbell: Doorbell) {
-    this.#words = new BigInt64Array(
-      shared,
-      0,
-      CONTROL_BLOCK_BYTES / BigInt64Array.BYTES_PER_ELEMENT
-    )
+    this.#words = new BigInt64Array(shared, 0, SYNC_SECONDS_BYTE / BigInt64Array.BYTES_PER_ELEMENT)
+    this.#syncSeconds = new Histogram(new Float64Array(shared, SYNC_SECONDS_BYTE, HISTOGRAM_CELLS))
     this.#doorbell = doorbell
   }
 
@@ -58,6 +57,15 @@ export class ControlBlock {
 
   addDroppedNewest(recordCount: number): void {
     this.#store(WORD.droppedNewest, this.#load(WORD.droppedNewest) + recordCount)
+  }
+
+  /** Age of the running sync. */
+  setSyncAge(ageMs: number): void {
+    this.#store(WORD.syncAgeMs, Math.round(ageMs))
+  }
+
+  addSync(seconds: number): void {
+    this.#syncSeconds.observe(seconds)
   }
 
   /** Whether main has declared that the route has no room. */

@@ -3,6 +3,7 @@
 
 import type { MillraceConfig } from '../config/schema.ts'
 import type { Clock } from '../core/clock.ts'
+import { errnoOf, errorText } from '../core/errors.ts'
 import { invariant } from '../core/invariant.ts'
 import { SHARDS_PER_THREAD_MAX } from '../core/limits.ts'
 import type { ScanKernel } from '../kernel/scan-kernel.ts'
@@ -13,7 +14,7 @@ import { trimKeptMemory } from '../storage/kept-frames.ts'
 import type { Compression } from '../storage/payload-encoder.ts'
 import { ShardWriter } from '../storage/shard-writer.ts'
 import type { Storage } from '../storage/storage.ts'
-import type { FromIngest, IngestThreadData, ShardSpec } from '../threads/messages.ts'
+import type { DiskNews, FromIngest, IngestThreadData, ShardSpec } from '../threads/messages.ts'
 import { ControlBlock, type Doorbell } from './control-block.ts'
 import type { RouteTarget } from './route-target.ts'
 
@@ -37,6 +38,9 @@ export interface ShardSetOptions {
   onRoom(): void
 }
 
+/** A sync that takes longer is worth a warning, one per shard and interval. */
+const SLOW_SYNC_MS = 1000
+const SLOW_SYNC_EVERY_MS = 10_000
 /** Memory of a shard where small runs are gathered. */
 const SLAB_BYTES = 1024 * 1024
 
@@ -75,7 +79,10 @@ export class ShardSet {
 
   /** Once a second: readers learn that nothing older will come, old segments end. */
   tick(): void {
-    for (const { control, writer } of this.#all()) control.setWatermark(writer.tick())
+    for (const { control, writer } of this.#all()) {
+      control.setWatermark(writer.tick())
+      control.setSyncAge(writer.syncAgeMs)
+    }
     trimKeptMemory(this.#clock.monotonicMs())
     this.#doorbell.ring()
   }
@@ -152,7 +159,9 @@ function observe(
   { log, shardNumber }: ShardSpec,
   control: ControlBlock
 ): WriterObserver {
-  const { counters, onRoom, post } = options
+  const { clock, counters, onRoom, post } = options
+  const tell = (news: DiskNews) => post({ kind: 'disk', log, shardNumber, news })
+  let warnedMs = Number.NEGATIVE_INFINITY
   return {
     onSegment: (segment) => post({ kind: 'segment', log, shardNumber, segment }),
     onVisible({ segmentOrdinal, endByte, nextOffset, appendTimeMs, appendedBytes }) {
@@ -162,7 +171,8 @@ function observe(
     },
     onState(state, error) {
       control.setState(state)
-      const fields = { log, shard: shardNumber, state, error: error && String(error) }
+      tell({ event: 'state', state, error: error ? errorText(error) : '' })
+      const fields = { log, shard: shardNumber, state, error: error ? errorText(error) : null }
       if (state === 'ok') {
         post({ kind: 'log', level: 'info', fields, message: 'the shard takes records again' })
         onRoom()
@@ -174,7 +184,23 @@ function observe(
       counters.add(`input_rejected_records_total/${reason}`, recordCount)
       onRoom()
     },
+    onSync(durationMs, byteCount, error) {
+      control.addSync(durationMs / 1000)
+      if (error !== null) {
+        tell({ event: 'sync_failed', errno: errnoOf(error), error: errorText(error) })
+      }
+      if (durationMs < SLOW_SYNC_MS || clock.monotonicMs() - warnedMs < SLOW_SYNC_EVERY_MS) return
+      warnedMs = clock.monotonicMs()
+      const fields = { log, shard: shardNumber, seconds: durationMs / 1000, bytes: byteCount }
+      post({
+        kind: 'log',
+        level: 'warn',
+        fields,
+        message: 'the disk is slow: a sync took this long'
+      })
+    },
     onPoisoned(path, validEndByte, error) {
+      tell({ event: 'poisoned', errno: errnoOf(error), error: errorText(error) })
       const fields = { log, path, valid_end_byte: validEndByte, error: String(error) }
       const message = 'a write failed: the segment ends at its last durable byte'
       post({ kind: 'log', level: 'error', fields, message })

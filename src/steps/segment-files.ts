@@ -1,8 +1,10 @@
 // Step 7. Runs on: pool.
 // Reads segments. Descriptors live as long as a task: opening costs 10 us for a megabyte of frames, and a cached
-// descriptor would keep a deleted segment on the disk.
+// descriptor would keep a deleted segment on the disk. Sectors that cannot be read come back as zeros, which no hash
+// accepts: they cost the frames that they lie in.
 
-import { closeSync, openSync, readSync } from 'node:fs'
+import { readTolerant } from '../storage/damage-read.ts'
+import { nodeStorage, type Storage } from '../storage/storage.ts'
 
 /** Read access to segment files; the simulator has its own. */
 export interface SegmentReader {
@@ -14,30 +16,23 @@ export interface SegmentReader {
 
 export class SegmentFiles implements SegmentReader {
   readonly #descriptors = new Map<string, number>()
+  readonly #storage: Storage
+
+  constructor(storage: Storage = nodeStorage) {
+    this.#storage = storage
+  }
 
   read(path: string, into: Buffer, atByte: number): number {
     let descriptor = this.#descriptors.get(path)
     if (descriptor === undefined) {
-      descriptor = openSync(path, 'r')
+      descriptor = this.#storage.open(path, 'read')
       this.#descriptors.set(path, descriptor)
     }
-    let byteCount = 0
-    while (byteCount < into.length) {
-      const more = readSync(
-        descriptor,
-        into,
-        byteCount,
-        into.length - byteCount,
-        atByte + byteCount
-      )
-      if (more === 0) break
-      byteCount += more
-    }
-    return byteCount
+    return readTolerant(this.#storage, descriptor, into, atByte)
   }
 
   release(): void {
-    for (const descriptor of this.#descriptors.values()) closeSync(descriptor)
+    for (const descriptor of this.#descriptors.values()) this.#storage.close(descriptor)
     this.#descriptors.clear()
   }
 }

@@ -97,6 +97,8 @@ export interface ShardWriterOptions {
 
 export interface ShardAppender {
   readonly state: ShardState
+  /** How long the running sync takes by now, milliseconds; 0: none runs. */
+  readonly syncAgeMs: number
   /** Bytes taken and not yet durable: written and in the slab. 0 where the policy does not wait for syncs. */
   readonly unsyncedBytes: number
   /** Offset that the next record gets. */

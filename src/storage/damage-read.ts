@@ -7,8 +7,10 @@ import type { Storage } from './storage.ts'
 
 /** Smallest range that is given up. */
 const UNREADABLE_BYTES = 4096
+/** A path to the device may come back, or the device may move the sector. */
+const RETRY_MS = 100
 
-/** As `pread`; on EIO tries once more, then page by page. Other errors are thrown. */
+/** As `pread`; on EIO tries once more after a pause, then page by page. Other errors are thrown. */
 export function readTolerant(
   storage: Storage,
   file: number,
@@ -20,6 +22,7 @@ export function readTolerant(
       return storage.pread(file, into, atByte)
     } catch (error) {
       if (errnoOf(error) !== 'EIO') throw error
+      if (attempt === 0) storage.pause(RETRY_MS)
     }
   }
   const endByte = Math.min(atByte + into.length, storage.fstat(file).byteCount)

@@ -17,6 +17,8 @@ import { segmentFileName, segmentSalt } from './segment-names.ts'
 
 export class ShardFiles {
   readonly #options: ShardWriterOptions
+  /** Device and inode of the shard directory at the start. */
+  readonly #directory: string
   #epoch: number
   #nextOrdinal: number
   #prevValidEndByte: number
@@ -28,6 +30,7 @@ export class ShardFiles {
   constructor(options: ShardWriterOptions) {
     const { start } = options.shard
     this.#options = options
+    this.#directory = identityOf(options)
     this.#epoch = start.epoch
     this.#nextOrdinal = start.nextOrdinal
     this.#prevValidEndByte = start.prevValidEndByte
@@ -48,6 +51,28 @@ export class ShardFiles {
 
   addBytes(byteCount: number): void {
     this.#fileBytes += byteCount
+  }
+
+  /**
+   * Why no segment may be written any more: the directory was deleted, or its name means another one now (a volume was
+   * mounted over it), so that a restart would not find what is written. Null: all is well.
+   */
+  trouble(): Error | null {
+    const { directory } = this.#options.shard
+    let identity: string
+    try {
+      identity = identityOf(this.#options)
+    } catch (error) {
+      return error instanceof Error ? error : new Error(String(error))
+    }
+    if (identity === this.#directory) return null
+    const error: NodeJS.ErrnoException = new Error(
+      identity === ''
+        ? `${directory} was deleted while in use`
+        : `${directory} is another directory than at the start: its volume was exchanged or it was made anew; start again`
+    )
+    error.code = identity === '' ? 'ENOENT' : 'ESTALE'
+    return error
   }
 
   /** Opens a segment that begins at `firstOffset` and seals the one before. Throws with nothing changed. */
@@ -145,6 +170,8 @@ export class ShardFiles {
 
   #createFile(firstOffset: number): OpenSegment {
     const { storage, clock, hash, store, shard } = this.#options
+    const trouble = this.trouble()
+    if (trouble !== null) throw trouble
     const epoch = this.#epoch
     const prevValidEndByte =
       this.#active === null
@@ -211,4 +238,9 @@ export class ShardFiles {
       // The descriptor is gone either way; what matters was learned from the sync.
     }
   }
+}
+
+/** '' when nothing has the name. */
+function identityOf({ shard, storage }: ShardWriterOptions): string {
+  return storage.stat(shard.directory)?.identity ?? ''
 }

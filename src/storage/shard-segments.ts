@@ -17,7 +17,7 @@ import { readFooter } from './segment-scan.ts'
 import type { Hole, RecoveryResult } from './segments.ts'
 import type { Storage } from './storage.ts'
 
-/** Descriptors that one shard keeps open for reading. */
+/** Descriptors that one shard keeps open for reading: the newest segment of the writer, and another one. */
 const OPEN_FILES_MAX = 2
 
 export interface ShardSegmentsOptions {
@@ -112,6 +112,16 @@ export class ShardSegments {
     const { storeSecret, logId } = this.#options
     const salt = segmentSalt(storeSecret, logId, epoch, firstOffset)
     this.#entries.push({ path, salt, epoch, ordinal, firstOffset })
+    this.#openNewest(ordinal, path)
+  }
+
+  /** How readers open a segment: by its name, or, when the newest was deleted under the writer, by our descriptor. */
+  pathOf(segment: SegmentRef & { readonly ordinal: number }): string {
+    const open =
+      this.#entries.at(-1)?.ordinal === segment.ordinal && this.#files.get(segment.ordinal)
+    if (!open || this.storage.fstat(open.file).linkCount > 0) return segment.path
+    // Threads share descriptors, and Linux opens a file by one that has no name left.
+    return `/proc/self/fd/${open.file}`
   }
 
   /** The visible end moved, as the shard's control block tells. */
@@ -305,14 +315,30 @@ export class ShardSegments {
     try {
       const file = this.storage.open(segment.path, 'read')
       const byteCount = segment.endByte === null ? this.storage.fstat(file).byteCount : -1
-      for (const ordinal of this.#files.keys()) {
-        if (this.#files.size >= OPEN_FILES_MAX) this.#closeFile(ordinal)
-      }
+      this.#makeRoomForFile()
       this.#files.set(segment.ordinal, { file, byteCount })
       return { file, byteCount }
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT') throw error
       return null
+    }
+  }
+
+  /** What was acked in it can be delivered even when somebody deletes the directory. */
+  #openNewest(ordinal: number, path: string): void {
+    try {
+      const file = this.storage.open(path, 'read')
+      this.#makeRoomForFile()
+      this.#files.set(ordinal, { file, byteCount: -1 })
+    } catch {
+      // Readers find out why when they need it.
+    }
+  }
+
+  #makeRoomForFile(): void {
+    const newest = this.#entries.at(-1)?.ordinal
+    for (const ordinal of this.#files.keys()) {
+      if (this.#files.size >= OPEN_FILES_MAX && ordinal !== newest) this.#closeFile(ordinal)
     }
   }
 

@@ -140,7 +140,8 @@ export class ShardWriter implements ShardAppender {
     const active = this.#files.active
     if (active !== null && this.#state === 'ok') {
       const isDeleted = storage.fstat(active.file).linkCount === 0
-      if (isDeleted) this.#fail({ error: deletedError(active), isFileBroken: true })
+      const trouble = isDeleted ? deletedError(active) : this.#files.trouble()
+      if (trouble !== null) this.#fail({ error: trouble, isFileBroken: true })
       else if (clock.monotonicMs() - active.openedMs >= SEGMENT_AGE_MS_MAX) this.seal()
     }
     const frames = this.#frames

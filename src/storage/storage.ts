@@ -14,6 +14,8 @@ export interface FileStat {
   readonly isDirectory: boolean
   /** 0 after the file was deleted under an open descriptor. */
   readonly linkCount: number
+  /** Device and inode: tells whether a name still means the same file or directory. */
+  readonly identity: string
 }
 
 export interface VolumeStat {
@@ -52,6 +54,8 @@ export interface Storage {
   /** Only an empty directory. */
   rmdir(directory: string): void
   statfs(path: string): VolumeStat
+  /** Blocks the thread, so that what refused a read may recover; at most once a second, else it returns at once. */
+  pause(durationMs: number): void
 }
 
 const FILE_MODE = 0o600
@@ -64,7 +68,12 @@ const OPEN_FLAGS: Readonly<Record<OpenMode, number>> = {
 }
 
 function toFileStat(stat: fs.Stats): FileStat {
-  return { byteCount: stat.size, isDirectory: stat.isDirectory(), linkCount: stat.nlink }
+  return {
+    byteCount: stat.size,
+    isDirectory: stat.isDirectory(),
+    linkCount: stat.nlink,
+    identity: `${stat.dev}:${stat.ino}`
+  }
 }
 
 function readFully(file: number, into: Uint8Array, atByte: number): number {
@@ -128,6 +137,16 @@ function statfs(path: string): VolumeStat {
   }
 }
 
+const PAUSE_EVERY_MS = 1000
+const pauseCell = new Int32Array(new SharedArrayBuffer(4))
+let pausedMs = Number.NEGATIVE_INFINITY
+
+function pause(durationMs: number): void {
+  if (performance.now() - pausedMs < PAUSE_EVERY_MS) return
+  Atomics.wait(pauseCell, 0, 0, durationMs)
+  pausedMs = performance.now()
+}
+
 /** The real disk. Files are 0600, directories 0700. */
 export const nodeStorage: Storage = {
   open: (path, mode) => fs.openSync(path, OPEN_FLAGS[mode], FILE_MODE),
@@ -149,5 +168,6 @@ export const nodeStorage: Storage = {
   rename: (from, to) => fs.renameSync(from, to),
   mkdir: (directory) => fs.mkdirSync(directory, { recursive: true, mode: DIRECTORY_MODE }),
   rmdir: (directory) => fs.rmdirSync(directory),
-  statfs
+  statfs,
+  pause
 }

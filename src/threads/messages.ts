@@ -3,6 +3,7 @@
 
 import type { RenderedBody } from '../plugin/output.ts'
 import type { StoreIdentity } from '../storage/store-keys.ts'
+import type { ShardState } from './shared.ts'
 
 /** A file of a shard as the pool sees it. */
 export interface SegmentRef {
@@ -158,6 +159,13 @@ export type FromIngest =
       readonly shardNumber: number
       readonly segment: NewSegment
     }
+  /** The disk refused something of a shard, or takes it again. */
+  | {
+      readonly kind: 'disk'
+      readonly log: string
+      readonly shardNumber: number
+      readonly news: DiskNews
+    }
   | {
       readonly kind: 'log'
       readonly level: 'info' | 'warn' | 'error'
@@ -165,6 +173,13 @@ export type FromIngest =
       readonly message: string
     }
   | { readonly kind: 'stopped' }
+
+/** What a writer learned about its disk; `error` is text for people. */
+export type DiskNews =
+  | { readonly event: 'sync_failed'; readonly errno: string; readonly error: string }
+  /** A segment was cut at its last durable byte. */
+  | { readonly event: 'poisoned'; readonly errno: string; readonly error: string }
+  | { readonly event: 'state'; readonly state: ShardState; readonly error: string }
 
 export interface NewSegment {
   readonly ordinal: number

@@ -1,8 +1,11 @@
 // Runs on: any.
 // Layout of the control block of a shard in shared memory: one writer per word. 64-bit words, so that a position is read
-// in one load; blocks are 256 bytes apart, so that no two ingest threads write into one cache line.
+// in one load; a block is a buffer of its own, so that no two ingest threads write into one cache line.
 
-export const CONTROL_BLOCK_BYTES = 256
+/** Words, then from SYNC_SECONDS_BYTE the cells of a histogram (metrics/histogram.ts). */
+export const CONTROL_BLOCK_BYTES = 512
+/** ingest: how long syncs took. 64-bit floats. */
+export const SYNC_SECONDS_BYTE = 256
 
 /** Index of each 64-bit word of a control block, and who writes it. */
 export const WORD = {
@@ -25,7 +28,9 @@ export const WORD = {
   /** ingest: records refused by `drop_newest` since the start. */
   droppedNewest: 8,
   /** ingest: odd while visible end and offset are written, so that main reads them as a pair. */
-  sequence: 9
+  sequence: 9,
+  /** ingest: age of the running sync at the last look, milliseconds; 0: none runs. */
+  syncAgeMs: 31
 } as const
 
 export const SHARD_STATES = ['ok', 'full', 'read_only', 'failed', 'draining'] as const

@@ -60,6 +60,8 @@ export class FakeWriter implements ShardAppender {
     for (const waiter of waiters) waiter.onRejected('closed')
   }
 
+  readonly syncAgeMs = 0
+
   get texts(): string[] {
     return this.groups.map((group) => Buffer.from(group.entries).toString())
   }

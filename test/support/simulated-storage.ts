@@ -9,6 +9,18 @@ import { seededRandom } from './seeded-random.ts'
 
 const SECTOR_BYTES = 512
 
+/** Numbers of nodes, as inodes. */
+const identities = new WeakMap<object, string>()
+let identityCount = 0
+
+function statOf(node: Node): FileStat {
+  const identity = identities.get(node) ?? `1:${++identityCount}`
+  identities.set(node, identity)
+  return node.kind === 'directory'
+    ? { byteCount: 4096, isDirectory: true, linkCount: 2, identity }
+    : { byteCount: node.byteCount, isDirectory: false, linkCount: node.linkCount, identity }
+}
+
 export class CrashSignal extends Error {
   override readonly name = 'CrashSignal'
 }
@@ -88,6 +100,7 @@ export class SimulatedStorage implements Storage {
   shorten: (operation: Operation, byteCount: number) => number | null = () => null
   capacityBytes: number
   freeInodes = 1_000_000
+  pauseCount = 0
   /** True: syncs wait for `completeSyncs`. */
   isHoldingSyncs = false
   readonly log: Operation[] = []
@@ -203,15 +216,14 @@ export class SimulatedStorage implements Storage {
 
   fstat(file: number): FileStat {
     const { node } = this.#handle(file)
-    return { byteCount: node.byteCount, isDirectory: false, linkCount: node.linkCount }
+    return statOf(node)
   }
 
   stat(file: string): FileStat | null {
     this.#checkAlive()
     const node = this.#find(file)
     if (node === null) return null
-    if (node.kind === 'directory') return { byteCount: 4096, isDirectory: true, linkCount: 2 }
-    return { byteCount: node.byteCount, isDirectory: false, linkCount: node.linkCount }
+    return statOf(node)
   }
 
   readdir(directory: string): string[] {
@@ -282,6 +294,10 @@ export class SimulatedStorage implements Storage {
       freeInodes: this.freeInodes,
       kind: 0xef53
     }
+  }
+
+  pause(): void {
+    this.pauseCount++
   }
 
   // What tests do to the disk
