@@ -15,6 +15,7 @@ import type { OutputLog } from './plugin/output.ts'
 import type { Registry } from './plugin/registry.ts'
 import { DeadLetterLogs } from './server/dead-letter-logs.ts'
 import { DeliverySet } from './server/delivery-set.ts'
+import { DiskHealth } from './server/disk-health.ts'
 import { FreeSpace } from './server/free-space.ts'
 import { Housekeeping } from './server/housekeeping.ts'
 import { type Addresses, IngestThreads } from './server/ingest-threads.ts'
@@ -39,6 +40,8 @@ export interface StartOptions {
   readonly isLockedSkipped?: boolean
   /** The server cannot go on: a thread died. */
   readonly onDeath: (error: Error) => void
+  /** The disk failed and `queue.on_io_error` is `exit`. */
+  readonly onIoError: (error: Error) => void
 }
 
 /** Of the configuration in force; grows with every reload. */
@@ -106,6 +109,8 @@ class Parts {
   readonly #watch = new AbortController()
   readonly #hurry = new AbortController()
   readonly #config: MillraceConfig
+  readonly #disk: DiskHealth
+  readonly #freeSpace: FreeSpace
   readonly #housekeeping: Housekeeping
 
   constructor(options: StartOptions) {
@@ -120,6 +125,8 @@ class Parts {
       isLockedSkipped: options.isLockedSkipped ?? false,
       onRoom: (name) => this.ingest.room([name])
     })
+    this.#disk = this.#watchDisk(options)
+    this.#freeSpace = this.#watchSpace(log)
     this.ingest = new IngestThreads({
       config,
       registry,
@@ -135,6 +142,7 @@ class Parts {
         this.#refresh()
         this.#housekeeping.began(routeOf(name))
       },
+      onDisk: (name, shardNumber, news) => this.#disk.hear(name, shardNumber, news),
       onDeath: options.onDeath
     })
     this.deadLetters = new DeadLetterLogs({
@@ -165,6 +173,7 @@ class Parts {
       generation: GENERATION,
       configHash: hash('sha256', JSON.stringify(config)).slice(0, 12),
       store: this.store,
+      disk: this.#disk,
       ingest: this.ingest,
       delivery: this.delivery,
       status: this.status
@@ -173,7 +182,7 @@ class Parts {
     for (const doorbell of this.ingest.doorbells) {
       void watchDoorbell(doorbell, () => this.#refresh(), this.#watch.signal)
     }
-    this.#housekeeping = this.#keepHouse(log)
+    this.#housekeeping = this.#keepHouse()
   }
 
   /** Front to back. */
@@ -217,6 +226,8 @@ class Parts {
       clock: systemClock,
       metrics,
       shards: () => this.#routeShards(),
+      disk: this.#disk,
+      freeSpace: this.#freeSpace,
       destinations: this.delivery.destinations,
       changes: new LiveQueueChanges({ store: this.store, delivery: this.delivery }),
       leftovers: () => ({ orphans: this.store.orphans, removed: this.store.removed }),
@@ -228,9 +239,20 @@ class Parts {
     })
   }
 
-  #keepHouse(log: OutputLog): Housekeeping {
+  #watchDisk({ config, log, onIoError }: StartOptions): DiskHealth {
+    return new DiskHealth({
+      storage: nodeStorage,
+      dataDir: config.dataDir,
+      log,
+      shards: () => this.#routeShards(),
+      isExitOnError: config.queue.onIoError === 'exit',
+      onIoError
+    })
+  }
+
+  #watchSpace(log: OutputLog): FreeSpace {
     const { routes, dataDir, queue } = this.#config
-    const freeSpace = new FreeSpace({
+    return new FreeSpace({
       storage: nodeStorage,
       dataDir,
       minFree: queue.minFree,
@@ -238,10 +260,14 @@ class Parts {
       log,
       onRoom: () => this.ingest.room(routes.map(({ id }) => `routes/${id}`))
     })
+  }
+
+  #keepHouse(): Housekeeping {
     return new Housekeeping({
       clock: systemClock,
-      routes,
-      freeSpace,
+      routes: this.#config.routes,
+      freeSpace: this.#freeSpace,
+      disk: this.#disk,
       deadLetters: this.deadLetters,
       shardsOf: (routeId) =>
         this.store.shardsOf(`routes/${routeId}`).map(({ shardLog }) => shardLog)

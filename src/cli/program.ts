@@ -74,6 +74,7 @@ export function exitCodeOf(code: ErrorCode): number {
       return EXIT.temporary
     case 'MR_STORE_LOCK':
     case 'MR_STORE_META':
+    case 'MR_STORE_VOLUME':
     case 'MR_STORE_FORMAT':
     case 'MR_STORE_KEY':
     case 'MR_STORE_IO':

@@ -24,6 +24,7 @@ export const ERROR_CODES = [
   'MR_STORE_KEY',
   'MR_STORE_IO',
   'MR_STORE_FULL',
+  'MR_STORE_VOLUME',
   'MR_INPUT_MESSAGE',
   'MR_OUTPUT_START',
   'MR_TASK',

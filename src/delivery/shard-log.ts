@@ -3,6 +3,7 @@
 // them has durably finished. Order of a deletion: cursors synced, then the file unlinked, then room announced.
 
 import type { Clock } from '../core/clock.ts'
+import { errnoOf } from '../core/errors.ts'
 import type { OutputLog } from '../plugin/output.ts'
 import type { VisibleEnd } from '../storage/append.ts'
 import type { Cursor, Outcome } from '../storage/cursor.ts'
@@ -84,6 +85,8 @@ export class ShardLog {
   #cancelTimer: (() => void) | null = null
   #isClosed = false
   #isDropping = false
+  /** Why cursors were not written last time; '': they were. */
+  #troubleErrno = ''
   #isRemoved = false
   /** Given back before its file was deleted. */
   #advancedBytes = 0
@@ -110,13 +113,24 @@ export class ShardLog {
   }
 
   get state(): ShardState {
-    return this.isRetired ? 'draining' : (SHARD_STATES[this.#word(WORD.state)] ?? 'ok')
+    if (this.isRetired) return 'draining'
+    return this.writerState === 'ok' && this.#word(WORD.isFull) !== 0 ? 'full' : this.writerState
   }
 
   /** Bytes of the files of the shard. */
   get heldBytes(): number {
     const held = this.#word(WORD.recoveredBytes) + this.#word(WORD.appendedBytes)
     return held - this.#word(WORD.removedBytes)
+  }
+
+  /** What its writer says, whatever main has declared. */
+  get writerState(): ShardState {
+    return SHARD_STATES[this.#word(WORD.state)] ?? 'ok'
+  }
+
+  /** Age of the sync that runs, milliseconds; 0: none does. Known to the second. */
+  get syncAgeMs(): number {
+    return this.#word(WORD.syncAgeMs)
   }
 
   /** Nobody writes the shard: it is read until it is empty. */
@@ -279,7 +293,8 @@ export class ShardLog {
 
   async close(): Promise<void> {
     this.#cancelTimer?.()
-    await this.settle()
+    // A disk that refuses to the end costs repeats after the restart, not the stop.
+    await this.settle().catch((error) => this.#trouble(error))
     this.#isClosed = true
     for (const { cursor } of this.#holders) cursor.close()
     this.#options.segments.close()
@@ -295,6 +310,7 @@ export class ShardLog {
       await Promise.all(this.#holders.map(({ cursor }) => cursor.persist()))
       await this.#deleteFinished()
       this.#retire()
+      this.#troubleIsOver()
     } while (this.#isSettlingAgain)
   }
 
@@ -352,7 +368,7 @@ export class ShardLog {
   /** Delivered is not enough while chunks in a segment may be sent again; room that is needed comes first. */
   #deletableOffset(deliveredOffset: number): number {
     const { bytesMax, segments } = this.#options
-    const isShort = this.state === 'full' || this.#word(WORD.isFull) !== 0
+    const isShort = this.state === 'full'
     if (isShort || this.heldBytes > bytesMax * READERS_SHARE) return deliveredOffset
     let offset = deliveredOffset
     for (const { fromOffset } of this.#readers) offset = Math.min(offset, fromOffset)
@@ -373,10 +389,23 @@ export class ShardLog {
     this.#options.onRoom()
   }
 
+  /** Said once per kind of trouble: it is tried again every second, on a read-only volume for as long as that lasts. */
   #trouble(error: unknown): void {
+    const errno = errnoOf(error) || String(error)
+    if (errno === this.#troubleErrno) return
+    this.#troubleErrno = errno
     this.#options.outputLog.error(
       { log: this.log, shard: this.shardNumber, error: String(error), event: 'queue.cursor' },
-      'a cursor could not be written or a segment not deleted; records may be sent again after a crash'
+      'a cursor cannot be written or a segment not deleted: progress stays in memory, and what is delivered from now on is delivered again after a restart'
+    )
+  }
+
+  #troubleIsOver(): void {
+    if (this.#troubleErrno === '') return
+    this.#troubleErrno = ''
+    this.#options.outputLog.info(
+      { log: this.log, shard: this.shardNumber, event: 'queue.cursor' },
+      'cursors are on disk again: nothing is delivered again after a restart'
     )
   }
 

@@ -81,6 +81,19 @@ const ROUTER_METRICS: readonly MetricFamily[] = [
     [],
     'Bytes of queues that nothing in the configuration names; `millrace queue ls` lists them.'
   ),
+  family('queue_sync_duration_seconds', 'histogram', SHARD, 'Time of a sync of the disk.'),
+  family(
+    'queue_sync_errors_total',
+    'counter',
+    [...SHARD, 'errno'],
+    'Syncs that failed, by the error of the system.'
+  ),
+  family(
+    'queue_segment_poisoned_total',
+    'counter',
+    SHARD,
+    'Segments cut at their last durable byte, because a sync or a write of them failed.'
+  ),
   family('queue_dlq_records', 'gauge', ['log'], 'Dead letters kept, by log.'),
   family('queue_dlq_bytes', 'gauge', ['log'], 'Bytes of the dead letters, by log.'),
   family('queue_durability_info', 'gauge', ['route', 'policy'], 'Durability of a route; always 1.'),

@@ -15,6 +15,7 @@ export interface HousekeepingOptions {
   readonly shardsOf: (routeId: string) => readonly ShardLog[]
   readonly deadLetters: { trim(): void }
   readonly freeSpace: FreeSpace
+  readonly disk: { look(): void }
 }
 
 export class Housekeeping {
@@ -38,8 +39,9 @@ export class Housekeeping {
   }
 
   #look(): void {
-    const { deadLetters, freeSpace, routes, shardsOf } = this.#options
+    const { deadLetters, disk, freeSpace, routes, shardsOf } = this.#options
     freeSpace.look()
+    disk.look()
     deadLetters.trim()
     for (const route of routes) {
       this.#makeRoom(route)
@@ -76,6 +78,6 @@ export class Housekeeping {
 
 /** A write found no room although the volume seemed to have some: one segment may go, and the writer tries again. */
 function dropOneIfFull(shardLog: ShardLog): void {
-  const { heldBytes, state } = shardLog
-  if (state === 'full') void shardLog.dropOldestWhile(() => shardLog.heldBytes === heldBytes)
+  const { heldBytes, writerState } = shardLog
+  if (writerState === 'full') void shardLog.dropOldestWhile(() => shardLog.heldBytes === heldBytes)
 }

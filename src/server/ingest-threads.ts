@@ -8,7 +8,13 @@ import { INGEST_COUNTERS, ingestCounterBytes } from '../metrics/ingest-counters.
 import type { OutputLog } from '../plugin/output.ts'
 import type { Registry } from '../plugin/registry.ts'
 import type { StoreIdentity } from '../storage/store-keys.ts'
-import type { FromIngest, IngestThreadData, NewSegment, ShardSpec } from '../threads/messages.ts'
+import type {
+  DiskNews,
+  FromIngest,
+  IngestThreadData,
+  NewSegment,
+  ShardSpec
+} from '../threads/messages.ts'
 import { type IngestThread, spawnIngest } from '../threads/roles.ts'
 
 export interface IngestThreadsOptions {
@@ -20,6 +26,8 @@ export interface IngestThreadsOptions {
   readonly shards: readonly (readonly ShardSpec[])[]
   readonly log: OutputLog
   readonly onSegment: (log: string, shardNumber: number, segment: NewSegment) => void
+  /** What a writer learned about its disk. */
+  readonly onDisk: (log: string, shardNumber: number, news: DiskNews) => void
   /** A thread died: nothing can be taken any more. */
   readonly onDeath: (error: Error) => void
 }
@@ -134,6 +142,9 @@ export class IngestThreads {
         break
       case 'segment':
         this.#options.onSegment(message.log, message.shardNumber, message.segment)
+        break
+      case 'disk':
+        this.#options.onDisk(message.log, message.shardNumber, message.news)
         break
       case 'log':
         this.#options.log[message.level](message.fields, message.message)

@@ -1,13 +1,15 @@
 // Runs on: main.
 // Where each metric is read from at scrape time.
 
-import { statfsSync } from 'node:fs'
 import type { MillraceConfig } from '../config/schema.ts'
 import type { Destination } from '../delivery/destination.ts'
+import { HISTOGRAM_CELLS } from '../metrics/histogram.ts'
 import { INGEST_COUNTERS } from '../metrics/ingest-counters.ts'
 import type { MetricRegistry, Sample } from '../metrics/registry.ts'
-import { SHARD_STATES } from '../threads/shared.ts'
+import { nodeStorage } from '../storage/storage.ts'
+import { SHARD_STATES, SYNC_SECONDS_BYTE } from '../threads/shared.ts'
 import type { DeliverySet } from './delivery-set.ts'
+import { type DiskCounts, type DiskHealth, volumeOf } from './disk-health.ts'
 import type { IngestThreads } from './ingest-threads.ts'
 import type { OpenedShard } from './open-shards.ts'
 import { cursorStatuses, type ServerStatus } from './server-status.ts'
@@ -17,6 +19,7 @@ export interface MetricsParts {
   readonly config: MillraceConfig
   readonly version: string
   readonly store: Store
+  readonly disk: DiskHealth
   readonly ingest: IngestThreads
   readonly delivery: DeliverySet
   readonly status: ServerStatus
@@ -55,12 +58,13 @@ function provideProcess(registry: MetricRegistry, parts: MetricsParts): void {
     { labels: {}, value: store.recoverySeconds }
   ])
   registry.provide('queue_volume_free_bytes', () => {
-    const { bavail, bsize } = statfsSync(config.dataDir)
-    return [{ labels: {}, value: bavail * bsize }]
+    const volume = volumeOf(nodeStorage, config.dataDir)
+    return volume === null ? [] : [{ labels: {}, value: volume.freeBytes }]
   })
-  registry.provide('queue_volume_free_inodes', () => [
-    { labels: {}, value: statfsSync(config.dataDir).ffree }
-  ])
+  registry.provide('queue_volume_free_inodes', () => {
+    const volume = volumeOf(nodeStorage, config.dataDir)
+    return volume === null ? [] : [{ labels: {}, value: volume.freeInodes }]
+  })
 }
 
 function mainCpuSeconds(): number {
@@ -75,7 +79,10 @@ function poolStages(destinations: readonly Destination[]): Sample[] {
   }))
 }
 
-function provideShards(registry: MetricRegistry, { config, store }: MetricsParts): void {
+function provideShards(
+  registry: MetricRegistry,
+  { config, disk, status, store }: MetricsParts
+): void {
   const routes = () => store.shards.filter(({ spec }) => spec.log.startsWith('routes/'))
   const each = (name: string, value: (opened: OpenedShard) => number) =>
     registry.provide(name, () =>
@@ -90,10 +97,32 @@ function provideShards(registry: MetricRegistry, { config, store }: MetricsParts
     routes().flatMap((opened) =>
       SHARD_STATES.map((state) => ({
         labels: { ...labelsOf(opened), state },
-        value: opened.shardLog.state === state ? 1 : 0
+        value: status.stateOf(opened.shardLog) === state ? 1 : 0
       }))
     )
   )
+  registry.provide('queue_sync_duration_seconds', () =>
+    routes().map((opened) => ({
+      labels: labelsOf(opened),
+      value: new Float64Array(opened.spec.control, SYNC_SECONDS_BYTE, HISTOGRAM_CELLS)
+    }))
+  )
+  registry.provide('queue_segment_poisoned_total', () => {
+    const counts = disk.counts
+    return routes().map((opened) => ({
+      labels: labelsOf(opened),
+      value: countsOf(counts, opened)?.poisonedCount ?? 0
+    }))
+  })
+  registry.provide('queue_sync_errors_total', () => {
+    const counts = disk.counts
+    return routes().flatMap((opened) =>
+      [...(countsOf(counts, opened)?.syncErrors ?? [])].map(([errno, value]) => ({
+        labels: { ...labelsOf(opened), errno },
+        value
+      }))
+    )
+  })
   registry.provide('queue_orphaned_bytes', () => [
     { labels: {}, value: store.orphans.reduce((sum, { bytes }) => sum + bytes, 0) }
   ])
@@ -103,6 +132,10 @@ function provideShards(registry: MetricRegistry, { config, store }: MetricsParts
       value: 1
     }))
   )
+}
+
+function countsOf(counts: readonly DiskCounts[], { spec }: OpenedShard): DiskCounts | undefined {
+  return counts.find(({ log, shardNumber }) => log === spec.log && shardNumber === spec.shardNumber)
 }
 
 function labelsOf({ shardLog }: OpenedShard): { route: string; shard: string } {

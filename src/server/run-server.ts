@@ -38,6 +38,13 @@ export const runServer =
       onDeath(error) {
         log.error({ error: errorText(error) }, 'a thread died; stopping, the next start recovers')
         ended.resolve(EXIT.internal)
+      },
+      onIoError(error) {
+        log.error(
+          { error: errorText(error), event: 'stopping' },
+          'the disk failed; stopping, as on_io_error says'
+        )
+        ended.resolve(EXIT.io)
       }
     })
     const { addresses, adminUrl: admin } = server

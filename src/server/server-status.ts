@@ -18,6 +18,9 @@ import type { Clock } from '../core/clock.ts'
 import type { Destination } from '../delivery/destination.ts'
 import type { ShardLog } from '../delivery/shard-log.ts'
 import type { MetricRegistry } from '../metrics/registry.ts'
+import type { ShardState } from '../threads/shared.ts'
+import type { DiskHealth } from './disk-health.ts'
+import type { FreeSpace } from './free-space.ts'
 import type { Addresses } from './ingest-threads.ts'
 
 export interface StatusOptions {
@@ -27,6 +30,8 @@ export interface StatusOptions {
   readonly metrics: MetricRegistry
   /** Shards of routes. */
   readonly shards: () => readonly ShardLog[]
+  readonly disk: Pick<DiskHealth, 'errorOf' | 'isSlow' | 'volumeTrouble'>
+  readonly freeSpace: Pick<FreeSpace, 'shortOf'>
   readonly destinations: readonly Destination[]
   readonly changes: QueueChanges
   /** What old configurations left. */
@@ -84,15 +89,20 @@ export class ServerStatus implements AdminSource {
     const reasons: string[] = []
     if (this.#addresses === null) reasons.push('listeners are not open')
     if (this.#isStopping) reasons.push('stopping')
-    const nowMs = this.#options.clock.monotonicMs()
-    for (const shardLog of this.#options.shards()) {
-      const name = `${shardLog.route}/${shardLog.label}`
-      const { state } = shardLog
-      if (state !== 'ok' && state !== 'draining') reasons.push(`${name} is ${state}`)
-      const fullForMs = nowMs - this.#fullSince(shardLog, nowMs)
-      if (fullForMs > FULL_MS_MAX) reasons.push(`${name} has no room: max_bytes is reached`)
+    const { clock, disk, shards } = this.#options
+    if (disk.volumeTrouble !== null) reasons.push(disk.volumeTrouble)
+    const nowMs = clock.monotonicMs()
+    for (const shardLog of shards()) {
+      const reason = this.#whyNotReady(shardLog, nowMs)
+      if (reason !== null) reasons.push(`${shardLog.route}/${shardLog.label} ${reason}`)
     }
     return { isOk: reasons.length === 0, reasons }
+  }
+
+  /** What holds of a shard: as its writer and the volume say, and `full` at the bound of its route too. */
+  stateOf(shardLog: ShardLog): ShardState {
+    const { state } = shardLog
+    return state === 'ok' && this.#isAtBound(shardLog) ? 'full' : state
   }
 
   metricsText(): Promise<string> {
@@ -128,7 +138,7 @@ export class ServerStatus implements AdminSource {
     return {
       route: shardLog.route,
       shard: shardLog.label,
-      state: shardLog.state,
+      state: this.stateOf(shardLog),
       segments: shardLog.segments.all.length,
       diskBytes: shardLog.heldBytes,
       durability: route?.durability ?? 'sync',
@@ -141,19 +151,39 @@ export class ServerStatus implements AdminSource {
     return this.#options.config.routes.find(({ id }) => id === shardLog.route)
   }
 
-  /** Now, when the shard has room. */
-  #fullSince(shardLog: ShardLog, nowMs: number): number {
-    const route = this.#routeConfig(shardLog)
-    const shards = this.#options.shards()
-    const written = shards.filter((each) => each.log === shardLog.log && !each.isRetired)
-    const shardCount = Math.max(1, written.length)
-    const isFull =
-      !shardLog.isRetired &&
-      route?.overflow === 'block' &&
-      shardLog.heldBytes >= route.bytesMax / shardCount
+  /** Null: it takes records, or has no room for so short a time, or makes room by itself. */
+  #whyNotReady(shardLog: ShardLog, nowMs: number): string | null {
+    const { disk } = this.#options
+    const state = this.stateOf(shardLog)
+    const isFull = state === 'full' && this.#routeConfig(shardLog)?.overflow === 'block'
     if (!isFull) this.#fullSinceMs.delete(shardLog)
-    else if (!this.#fullSinceMs.has(shardLog)) this.#fullSinceMs.set(shardLog, nowMs)
-    return this.#fullSinceMs.get(shardLog) ?? nowMs
+    const error = disk.errorOf(shardLog)
+    const because = error === '' ? '' : `: ${error}`
+    if (state === 'read_only' || state === 'failed') return `is ${state}${because}`
+    if (disk.isSlow(shardLog)) {
+      return `waits for a sync since ${Math.round(shardLog.syncAgeMs / 1000)} s`
+    }
+    if (!isFull) return null
+    const sinceMs = this.#fullSinceMs.get(shardLog) ?? nowMs
+    this.#fullSinceMs.set(shardLog, sinceMs)
+    if (nowMs - sinceMs <= FULL_MS_MAX) return null
+    return `is full: ${this.#whyFull(shardLog)}`
+  }
+
+  #whyFull(shardLog: ShardLog): string {
+    const { disk, freeSpace } = this.#options
+    if (freeSpace.shortOf !== null) return `the volume has too few free ${freeSpace.shortOf}`
+    if (shardLog.writerState === 'full') return disk.errorOf(shardLog)
+    return 'max_bytes is reached'
+  }
+
+  #isAtBound(shardLog: ShardLog): boolean {
+    const route = this.#routeConfig(shardLog)
+    if (route === undefined || shardLog.isRetired || route.overflow === 'drop_oldest') return false
+    const written = this.#options
+      .shards()
+      .filter((each) => each.log === shardLog.log && !each.isRetired)
+    return shardLog.heldBytes >= route.bytesMax / Math.max(1, written.length)
   }
 }
 

@@ -24,6 +24,7 @@ import { PayloadDecoder } from '../storage/payload-decoder.ts'
 import type { Storage } from '../storage/storage.ts'
 import { checkStore, type LockedSegment } from '../storage/store-check.ts'
 import type { StoreIdentity } from '../storage/store-keys.ts'
+import { checkVolume } from '../storage/volume.ts'
 import {
   type OpenedShard,
   openAdoptedShard,
@@ -96,6 +97,7 @@ export class Store {
       if (locked.length > 0) refuseLocked(locked, options)
     }
     try {
+      checkVolume(storage, config.dataDir, config.queue.isNetworkFsAllowed)
       const { meta, notes } = openMeta(storage, config.dataDir, hash, clock.nowMs(), { check })
       for (const note of notes) log.warn({ note }, 'recovery')
       const store = { uuid: meta.uuid, secret: meta.secret, keys }

@@ -93,7 +93,7 @@ t.test('a full route with block pauses its senders alone and loses nothing', asy
     const ready = await fetch(`${router.adminUrl}/readyz`)
     return ready.status === 503 ? await ready.text() : null
   })
-  t.match(reason, /small\/00 has no room: max_bytes is reached/)
+  t.match(reason, /small\/00 is full: max_bytes is reached/)
   t.equal(held.acked.length, ackedFull, 'still no ack')
   await eventually('the other route is delivered', LIMIT_MS, async () => {
     return (await total('up')).pending === 0

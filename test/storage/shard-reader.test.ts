@@ -61,10 +61,10 @@ t.test(
   'a hole is clipped to where the reader began, and known damage is not given out as a frame',
   async (t) => {
     const { storage, shard } = await filled(100_000)
-    storage.kill()
-    const file = `${DIRECTORY}/${storage.readdir(DIRECTORY)[0]}`
     const second = readPlace(shard, 3)
     const fourth = readPlace(shard, 9)
+    storage.kill()
+    const file = `${DIRECTORY}/${storage.readdir(DIRECTORY)[0]}`
     const bytes = storage.bytesOf(file)
     bytes.fill(0, second, second + 72)
     bytes[fourth + 100] = bytes[fourth + 100]! ^ 1
