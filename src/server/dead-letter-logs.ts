@@ -9,20 +9,14 @@ import type { MillraceConfig } from '../config/schema.ts'
 import { MillraceError } from '../core/errors.ts'
 import { invariant } from '../core/invariant.ts'
 import { positionId } from '../core/position.ts'
-import {
-  type DeadLetter,
-  decodeLetter,
-  encodeLetter,
-  type LetterMember
-} from '../delivery/dead-letter-record.ts'
+import { type DeadLetter, decodeLetter, encodeLetter } from '../delivery/dead-letter-record.ts'
 import type { ShardLog } from '../delivery/shard-log.ts'
 import type { LetterRequest, WriteLetters } from '../delivery/task-settlement.ts'
 import { segmentBytesFor } from '../storage/format.ts'
 import { shardDirectoryName } from '../storage/segment-names.ts'
-import { readFrame } from '../storage/shard-reader.ts'
 import { ShardWriter } from '../storage/shard-writer.ts'
-import { splitEntries } from '../storage/stored-entries.ts'
 import { eachEntry, readLetters, readLetterViews, type StoredLetter } from './letter-views.ts'
+import { memberReader, type ReadMembers } from './member-reader.ts'
 import { type OpenedShard, openLetterShard, REPLAYED, type StoreContext } from './open-shards.ts'
 import { type ReplayOptions, replayLetters } from './replay.ts'
 
@@ -75,13 +69,27 @@ export class DeadLetterLogs {
 
   /** Writer of the letters of one destination on one shard. Settles when they are durable; tries until they are. */
   writerOf(routeId: string, outputId: string, shardLog: ShardLog): WriteLetters {
+    const { log, logId, shardNumber } = shardLog
+    const shard = `${log}/${shardDirectoryName(shardNumber)}`
+    return async (requests) => {
+      const readMembers = memberReader(shardLog)
+      await this.writerFrom(routeId, outputId, { shard, logId }, readMembers)(requests)
+    }
+  }
+
+  /** As `writerOf`, for records that are read from elsewhere than the shard that they came from. */
+  writerFrom(
+    routeId: string,
+    outputId: string,
+    origin: Pick<DeadLetter, 'shard' | 'logId'>,
+    readMembers: (offsets: readonly number[]) => ReadMembers
+  ): WriteLetters {
     return async (requests) => {
       const letterLog = this.#outputs.get(outputId)
       if (letterLog === undefined || requests.length === 0) return
-      const readMembers = memberReader(shardLog)
       for (let at = 0; at < requests.length; at += LETTERS_PER_TURN) {
         const letters = requests.slice(at, at + LETTERS_PER_TURN).map((request) => ({
-          ...this.#letterOf(request, routeId, outputId, shardLog),
+          ...this.#letterOf(request, routeId, outputId, origin),
           ...readMembers(request.offsets)
         }))
         await this.#write(letterLog, letters)
@@ -180,12 +188,11 @@ export class DeadLetterLogs {
     request: LetterRequest,
     routeId: string,
     outputId: string,
-    shardLog: ShardLog
+    origin: Pick<DeadLetter, 'shard' | 'logId'>
   ): Omit<DeadLetter, 'tag' | 'source' | 'epoch' | 'members'> {
     const nowMs = this.#context.clock.nowMs()
     return {
-      shard: `${shardLog.log}/${shardDirectoryName(shardLog.shardNumber)}`,
-      logId: shardLog.logId,
+      ...origin,
       route: routeId,
       output: outputId,
       target: request.target,
@@ -315,56 +322,4 @@ function appendDurably(writer: ShardWriter, group: Appended): Promise<boolean> {
     if (isTaken) writer.commit()
     else resolve(false)
   })
-}
-
-interface ReadMembers {
-  readonly tag: string
-  readonly source: Uint8Array
-  readonly epoch: number
-  readonly members: readonly LetterMember[]
-}
-
-/** Reads entries by offset; a frame is read once while offsets stay within it. */
-function memberReader(shardLog: ShardLog): (offsets: readonly number[]) => ReadMembers {
-  let frame: ReturnType<typeof readFrame> = null
-  const splits = new Map<number, ReturnType<typeof splitEntries>>()
-  const find = (offset: number) => {
-    const isInside =
-      frame !== null &&
-      offset >= frame.header.firstOffset &&
-      offset < frame.header.firstOffset + frame.header.recordCount
-    if (!isInside) {
-      frame = readFrame(shardLog.segments, offset)
-      splits.clear()
-    }
-    const group = frame?.groups.find(
-      ({ firstOffset, recordCount }) => offset >= firstOffset && offset < firstOffset + recordCount
-    )
-    if (frame === null || group === undefined) return null
-    const entries = splits.get(group.firstOffset) ?? splitEntries(group)
-    splits.set(group.firstOffset, entries)
-    const entry = entries?.[offset - group.firstOffset]
-    return entry === undefined ? null : { frame, group, entry }
-  }
-  return (offsets) => {
-    let tag = ''
-    let source: Uint8Array = new Uint8Array()
-    let epoch = 0
-    const members: LetterMember[] = []
-    for (const offset of offsets) {
-      const found = find(offset)
-      if (found === null) continue
-      const { entry, frame: holder, group } = found
-      tag = group.tag.toString()
-      source = Uint8Array.from(group.source)
-      epoch = holder.epoch
-      members.push({
-        offset,
-        form: group.form === 2 ? 2 : 1,
-        appendTimeMs: holder.header.appendTimeMs,
-        bytes: Uint8Array.from(group.entries.subarray(entry.startByte, entry.endByte))
-      })
-    }
-    return { tag, source, epoch, members }
-  }
 }

@@ -20,7 +20,7 @@ import type { FrameRef, SegmentRef } from '../threads/messages.ts'
 const SALT = 0n
 
 export interface ReplayEntry {
-  readonly letter: DeadLetter
+  readonly letter: Pick<DeadLetter, 'tag' | 'source' | 'epoch' | 'logId'>
   readonly member: LetterMember
 }
 

@@ -3,7 +3,6 @@
 // second replay changes nothing where the destination knows ids. A letter that is stored leaves the log; one that is
 // refused again stays.
 
-import { join } from 'node:path'
 import type { ReplayOutcome } from '../admin/status.ts'
 import type { Clock } from '../core/clock.ts'
 import { MillraceError } from '../core/errors.ts'
@@ -12,9 +11,9 @@ import type { LaneCursor, LaneSource } from '../delivery/lane-source.ts'
 import type { FrameHash } from '../storage/frame.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { StoreIdentity } from '../storage/store-keys.ts'
-import type { FrameRef } from '../threads/messages.ts'
 import type { StoredLetter } from './letter-views.ts'
-import { type ReplayEntry, type ReplaySegment, writeReplaySegment } from './replay-segment.ts'
+import type { ReplayEntry } from './replay-segment.ts'
+import { replaySource, writeSegments } from './replay-source.ts'
 
 export interface ReplayOptions {
   readonly storage: Storage
@@ -86,43 +85,6 @@ async function replayGroup(
   } finally {
     cancel()
     for (const { path } of segments) storage.unlink(path)
-  }
-}
-
-/** One file per epoch: frames of a segment share it. */
-function writeSegments(
-  entries: readonly ReplayEntry[],
-  { directory, hash, storage, store }: ReplayOptions
-): ReplaySegment[] {
-  const byEpoch = [...Map.groupBy(entries, ({ letter }) => letter.epoch).values()]
-  storage.mkdir(directory)
-  return byEpoch.map((ofEpoch, ordinal) => {
-    const path = join(directory, `replay-${process.pid}-${Date.now()}-${ordinal}.seg`)
-    return writeReplaySegment({ storage, hash, store, path, ordinal }, ofEpoch)
-  })
-}
-
-function replaySource(segments: readonly ReplaySegment[], logId: Uint8Array): LaneSource {
-  const queue: FrameRef[] = segments
-    .flatMap(({ frames }) => frames)
-    .sort((one, other) => one.firstOffset - other.firstOffset)
-  return {
-    logId,
-    // Nothing comes after the letters: open groups close.
-    watermarkMs: Number.MAX_SAFE_INTEGER,
-    judge: (firstOffset, endOffset) => [
-      { kind: 'hole', firstOffset, endOffset, reason: 'corrupt' }
-    ],
-    next() {
-      const frame = queue.shift()
-      return frame === undefined ? null : { kind: 'frame', frame }
-    },
-    segment(ordinal) {
-      const segment = segments[ordinal]
-      if (segment === undefined) throw new Error(`segment ${ordinal} of a replay`)
-      const { epoch, firstOffset, path, salt } = segment
-      return { path, salt, epoch, firstOffset }
-    }
   }
 }
 
