@@ -3,6 +3,7 @@
 // stops them from the front to the back. A destination that is down delays no start.
 
 import { hash } from 'node:crypto'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { AdminServer } from './admin/server.ts'
 import type { MillraceConfig } from './config/schema.ts'
@@ -38,6 +39,8 @@ export interface StartOptions {
   readonly isDrainOnly: boolean
   /** Start without the keys of some encrypted segments; default: refuse. */
   readonly isLockedSkipped?: boolean
+  /** Aborted when the server is to stop before it is up: no listener is opened any more. */
+  readonly stopping?: AbortSignal
   /** The server cannot go on: a thread died. */
   readonly onDeath: (error: Error) => void
   /** The disk failed and `queue.on_io_error` is `exit`. */
@@ -68,7 +71,10 @@ export class Server {
     const parts = new Parts(options)
     try {
       parts.delivery.start()
-      const addresses = options.isDrainOnly ? {} : await parts.ingest.listen()
+      // Recovery does not let go of the thread: a signal that came meanwhile is heard now.
+      await nextTurn()
+      const isClosed = options.isDrainOnly || options.stopping?.aborted === true
+      const addresses = isClosed ? {} : await parts.ingest.listen()
       parts.status.setAddresses(addresses)
       const adminUrl = await parts.admin.start()
       return new Server(parts, addresses, adminUrl)

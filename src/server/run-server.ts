@@ -5,6 +5,7 @@ import { BUILT_INS } from '../../plugins/index.ts'
 import type { CliIo } from '../cli/io.ts'
 import { packageVersion } from '../cli/package-version.ts'
 import type { RunServer } from '../cli/run.ts'
+import { systemClock } from '../core/clock.ts'
 import { EXIT, errorText } from '../core/errors.ts'
 import { createRegistry } from '../plugin/registry.ts'
 import { Server } from '../server.ts'
@@ -17,6 +18,9 @@ const STEPS_MODULE = new URL(
   import.meta.url
 )
 
+/** What a stop may take besides the drain, milliseconds. */
+const STOP_MS_MAX = 10_000
+
 export const runServer =
   (io: Pick<CliIo, 'out' | 'error'>): RunServer =>
   async (config, options) => {
@@ -26,15 +30,23 @@ export const runServer =
       out: { write: io.out }
     })
     const ended = Promise.withResolvers<number>()
+    const stopping = new AbortController()
+    // From the first moment: a stop during a long recovery is a clean stop too.
+    const stop = listenForSignals(() => {
+      stopping.abort()
+      ended.resolve(EXIT.ok)
+    })
     const version = packageVersion()
+    const { configFiles, isDrainOnly, isLockedSkipped } = options
     const server = await Server.start({
       config,
       version,
       log,
       registry: createRegistry(BUILT_INS),
       stepsModule: STEPS_MODULE.href,
-      isDrainOnly: options.isDrainOnly,
-      isLockedSkipped: options.isLockedSkipped,
+      isDrainOnly,
+      isLockedSkipped,
+      stopping: stopping.signal,
       onDeath(error) {
         log.error({ error: errorText(error) }, 'a thread died; stopping, the next start recovers')
         ended.resolve(EXIT.internal)
@@ -48,24 +60,32 @@ export const runServer =
       }
     })
     const { addresses, adminUrl: admin } = server
-    const { configFiles } = options
-    if (!options.isDrainOnly) io.error(banner({ version, config, configFiles, addresses, admin }))
+    if (!isDrainOnly) io.error(banner({ version, config, configFiles, addresses, admin }))
     log.info({ version, event: 'started', addresses }, 'started')
-    const stop = listenForSignals(() => ended.resolve(EXIT.ok))
-    if (options.isDrainOnly) {
-      void server.drain(config.drainTimeoutMs).then((isDrained) => {
-        ended.resolve(isDrained ? EXIT.ok : EXIT.temporary)
-      })
+    if (isDrainOnly) {
+      void server.drain(config.drainTimeoutMs).then(() => ended.resolve(EXIT.ok))
     }
     const code = await ended.promise
     log.info({ event: 'stopping' }, 'stopping')
     void stop.again.then(() => server.hurry())
-    const isGraceful = code === EXIT.ok && !options.isDrainOnly
-    const isDrained = await server.stop(isGraceful ? config.drainTimeoutMs : 0)
+    const drainMs = code === EXIT.ok && !isDrainOnly ? config.drainTimeoutMs : 0
+    const cancelWatch = systemClock.after(drainMs + STOP_MS_MAX, () => abandon(log))
+    const isDrained = await server.stop(drainMs)
+    cancelWatch()
     stop.forget()
     log.info({ event: 'stopped', drained: isDrained }, 'stopped')
-    return code
+    // A volume may be given up when its queues are empty, and only then.
+    return isDrainOnly && code === EXIT.ok && !isDrained ? EXIT.temporary : code
   }
+
+/** A stop that hangs, in a driver or on a dead disk, would end in a SIGKILL a little later: as safe, but without a word. */
+function abandon(log: ReturnType<typeof createLog>): void {
+  log.error(
+    { event: 'stop.abandoned' },
+    'the stop takes too long and is given up; nothing acknowledged is lost, what was delivered last may be sent again'
+  )
+  process.exit(EXIT.internal)
+}
 
 interface StopSignals {
   /** Settles at the second signal. */
