@@ -50,7 +50,7 @@ export interface StartOptions {
 /** Of the configuration in force; grows with every reload. */
 const GENERATION = 1
 /** How long ingest threads may take to finish what they read. */
-const INGEST_STOP_MS = 5000
+const INGEST_STOP_MS = 3000
 /** How often a drain looks whether it is done. */
 const DRAIN_LOOK_MS = 50
 

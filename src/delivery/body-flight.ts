@@ -79,6 +79,8 @@ export interface FlightOptions {
   readonly passCount: number
   /** Ends the flight at shutdown; what has no verdict stays pending. */
   readonly signal: AbortSignal
+  /** Ends a request that is on the wire: a while after `signal`, so that an answer on its way counts. Default: `signal`. */
+  readonly wireSignal?: AbortSignal
 }
 
 /** A stretch of rows that travels as one body. */
@@ -186,7 +188,8 @@ export class BodyFlight {
   /** null: aborted by shutdown. */
   async #flush(part: Part): Promise<FlushOutcome | null> {
     const { output, clock, flushTimeoutMs, observer, signal } = this.#options
-    const limit = linkAbort(signal)
+    const wireSignal = this.#options.wireSignal ?? signal
+    const limit = linkAbort(wireSignal)
     const cancel = clock.after(flushTimeoutMs, () =>
       limit.abort(new Error(`no answer within ${flushTimeoutMs} ms`))
     )
@@ -204,7 +207,7 @@ export class BodyFlight {
     }
     const seconds = (clock.monotonicMs() - startedMs) / 1000
     observer.flushed(flushResult(outcome), seconds, part.compressed?.length ?? part.byteCount)
-    return signal.aborted && flushResult(outcome) === 'failed' ? null : outcome
+    return wireSignal.aborted && flushResult(outcome) === 'failed' ? null : outcome
   }
 
   #batch(part: Part): Batch {

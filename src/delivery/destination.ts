@@ -51,6 +51,10 @@ interface DrainedShard {
   readonly lane: Lane
 }
 
+/** How long a stop waits for answers of requests on the wire: aborted, what they stored would be sent again. */
+const WIRE_MS_MAX = 2000
+const WIRE_LOOK_MS = 10
+
 export class Destination {
   readonly key: string
   readonly route: string
@@ -67,6 +71,7 @@ export class Destination {
   readonly keys: DestinationKeys
   readonly #options: DestinationOptions
   readonly #abort = new AbortController()
+  readonly #wire = new AbortController()
   #running: Promise<unknown>[] = []
   #isStarted = false
 
@@ -135,11 +140,22 @@ export class Destination {
     )
   }
 
-  /** Ends lanes and flights; what has no verdict stays pending. */
+  /** Ends lanes and flights. A request on the wire gets a moment for its answer; what has no verdict stays pending. */
   async stop(): Promise<void> {
     this.keys.stop()
     this.#abort.abort()
     await Promise.all(this.#running)
+    await this.#wireIsEmpty()
+    this.#wire.abort()
+  }
+
+  async #wireIsEmpty(): Promise<void> {
+    const { clock } = this.#options
+    const { signal } = this.#wire
+    const endMs = clock.monotonicMs() + WIRE_MS_MAX
+    const isBusy = () =>
+      this.#shards.some(({ lane }) => lane.inFlightWithin(0, Number.MAX_SAFE_INTEGER).length > 0)
+    while (isBusy() && clock.monotonicMs() < endMs) await clock.sleep(WIRE_LOOK_MS, signal)
   }
 
   /** A lane of this destination over other records; what is refused again stays where it was. */
@@ -211,7 +227,12 @@ export class Destination {
       output: output.output,
       targetTails: output.targetTails,
       circuit: output.circuit,
-      flight: { observer: output.observer, random, retry: output.sizes.retry ?? DEFAULT_RETRY },
+      flight: {
+        observer: output.observer,
+        random,
+        retry: output.sizes.retry ?? DEFAULT_RETRY,
+        wireSignal: parts.signal === this.#abort.signal ? this.#wire.signal : parts.signal
+      },
       clock,
       onTask: (result) => this.#count(result),
       onTrouble: (error) =>

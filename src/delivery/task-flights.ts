@@ -34,6 +34,7 @@ export interface TaskFlightsOptions {
     readonly observer: FlushObserver
     readonly random: Random
     readonly retry: RetryPolicy
+    readonly wireSignal?: AbortSignal
   }
   readonly clock: Clock
   readonly signal: AbortSignal

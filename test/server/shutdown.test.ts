@@ -1,4 +1,8 @@
+import { hash } from 'node:crypto'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { SEGMENT_FOOTER } from '../../src/storage/format.ts'
 import { eventually } from '../support/eventually.ts'
 import { FakeOpenSearch } from '../support/fake-opensearch.ts'
 import { freePort } from '../support/free-port.ts'
@@ -15,7 +19,7 @@ const LIMIT_MS = 60_000
 
 t.setTimeout(180_000)
 
-async function setUp(t: Test, drainTimeout: string) {
+async function setUp(t: Test, drainTimeout: string, route = '') {
   const search = await new FakeOpenSearch().start()
   t.teardown(() => search.stop())
   const port = await freePort()
@@ -28,7 +32,7 @@ admin: {listen: "127.0.0.1:${adminPort}"}
 inputs:
   load: {type: forward, listen: "tcp://127.0.0.1:${port}"}
 routes:
-  all: {match: "**", to: [search]}
+  all: {match: "**", ${route} to: [search]}
 outputs:
   search: {type: opensearch, endpoints: ["${search.url}"], index: logs, flush_interval: 50ms, retry: {base: 20ms, cap: 200ms}}
 `
@@ -91,6 +95,138 @@ t.test('Q44 SIGTERM with a backlog gives up after drain_timeout', async (t) => {
   await eventually('all is acked', LIMIT_MS, () => sender.acked.length === 1000)
   t.equal(await first.stop(), 0)
   t.match(first.log, /"drained":false/)
+})
+
+/** Bytes of records in the backlog of Q44. */
+const BACKLOG_BYTES = Number(process.env['MILLRACE_TEST_BACKLOG_MIB'] ?? 8) * 1024 * 1024
+const PAD_BYTES = 2000
+
+t.test('Q44 a stop amid a drain loses nothing and sends nothing twice', async (t) => {
+  const { load, refuse, search, setup: whole } = await setUp(t, '50ms')
+  // Many small requests: the stop comes amid them.
+  const config = whole.config.replace('index: logs,', 'index: logs, bulk_bytes: 64KiB,')
+  const setup = { ...whole, config }
+  refuse()
+  const records = Math.ceil(BACKLOG_BYTES / PAD_BYTES)
+  const first = await startRouter(t, setup)
+  const sender = load({ connections: 2, recordsMax: records, padBytes: PAD_BYTES })
+  await eventually('all is acked', LIMIT_MS * 10, () => sender.acked.length === records)
+  sender.stop()
+  search.reset()
+  await eventually('it drains', LIMIT_MS, () => search.documents.length > 0)
+  const startedMs = Date.now()
+  t.equal(await first.stop(), 0)
+  t.comment(`stopped in ${Date.now() - startedMs} ms with ${search.documents.length} of ${records}`)
+  const names = readdirSync(join(setup.folder, 'data/routes/all/shard-00'))
+  const newest =
+    names
+      .filter((name) => name.endsWith('.seg'))
+      .toSorted()
+      .at(-1) ?? ''
+  const bytes = readFileSync(join(setup.folder, 'data/routes/all/shard-00', newest))
+  const footer = bytes.subarray(bytes.length - SEGMENT_FOOTER.byteCount)
+  t.equal(footer.toString('latin1', 0, 4), 'MREN', 'the newest segment has its footer')
+
+  const second = await startRouter(t, setup)
+  await eventually('the rest is delivered', LIMIT_MS * 10, async () => {
+    return totalOf(await queuesOf(second), 'all', 'search').delivered === records
+  })
+  const { cursors } = await queuesOf(second)
+  t.match(cursors, [{ appended: records, duplicateSuppressed: 0, pending: 0 }])
+  t.same(
+    missingSeqs(
+      Array.from({ length: records }, (_, n) => n),
+      arrivedSeqs(search)
+    ),
+    []
+  )
+  t.equal(await second.stop(), 0)
+})
+
+t.test('a destination that never answers holds up no stop', async (t) => {
+  const { load, search, setup } = await setUp(t, '100ms')
+  search.plan(...Array.from({ length: 100 }, () => ({ kind: 'hang' as const })))
+  const first = await startRouter(t, setup)
+  const sender = load({ recordsMax: 100 })
+  await eventually('all is acked', LIMIT_MS, () => sender.acked.length === 100)
+  t.equal(await first.stop(), 0)
+  t.match(first.log, /"drained":false/)
+  t.notMatch(first.log, /stop.abandoned/)
+})
+
+t.test('SIGTERM while senders wait for room ends with 0; what was acked is kept', async (t) => {
+  const { load, refuse, search, setup } = await setUp(t, '200ms', 'max_bytes: 4MiB,')
+  refuse()
+  const first = await startRouter(t, setup)
+  const sender = load({ connections: 2, padBytes: PAD_BYTES })
+  await eventually('the queue is full', LIMIT_MS, async () => {
+    const { shards } = await queuesOf(first)
+    return (shards[0]?.diskBytes ?? 0) >= 4 * 1024 * 1024 && sender.unackedChunks > 0
+  })
+  t.equal(await first.stop(), 0)
+  sender.stop()
+  const acked = [...sender.acked]
+  search.reset()
+  const second = await startRouter(t, setup)
+  await eventually('what was acked is delivered', LIMIT_MS, () => {
+    return missingSeqs(acked, arrivedSeqs(search)).length === 0
+  })
+  t.equal(await second.stop(), 0)
+})
+
+t.test('SIGTERM during the start ends with 0 and leaves a whole store', async (t) => {
+  const { load, search, setup } = await setUp(t, '10s')
+  const early = new RouterProcess(setup)
+  t.teardown(() => early.kill())
+  const lock = join(setup.folder, 'data/LOCK')
+  await eventually('it has the lock', LIMIT_MS, () => {
+    return existsSync(lock) && readFileSync(lock, 'utf8').includes(`"pid":${early.child.pid}`)
+  })
+  t.equal(await early.stop(), 0, early.log.slice(-500))
+  const second = await startRouter(t, setup)
+  const sender = load({ recordsMax: 20 })
+  await eventually('it works', LIMIT_MS, () => sender.acked.length === 20)
+  await eventually('and delivers', LIMIT_MS, () => arrivedSeqs(search).length === 20)
+  t.equal(await second.stop(), 0)
+})
+
+t.test('Q43 a second process is refused with 75 and the first goes on', async (t) => {
+  const { load, search, setup } = await setUp(t, '10s')
+  const first = await startRouter(t, setup)
+  const other = new RouterProcess(setup)
+  t.teardown(() => other.kill())
+  t.equal(await other.exit, 75, other.log.slice(-500))
+  t.match(other.log, new RegExp(`MR_STORE_LOCKED .* is in use by process ${first.child.pid} on `))
+  const sender = load({ recordsMax: 100 })
+  await eventually('the first takes records', LIMIT_MS, () => sender.acked.length === 100)
+  await eventually('and delivers them', LIMIT_MS, () => arrivedSeqs(search).length === 100)
+  await first.kill()
+  const next = await startRouter(t, setup)
+  t.equal(await next.stop(), 0, 'the lock of a killed process is free')
+})
+
+t.test('Q45 a configuration with a fault leaves a backlog untouched, with 78', async (t) => {
+  const { load, refuse, setup } = await setUp(t, '10ms')
+  refuse()
+  const first = await startRouter(t, setup)
+  const sender = load({ recordsMax: 200 })
+  await eventually('all is acked', LIMIT_MS, () => sender.acked.length === 200)
+  t.equal(await first.stop(), 0)
+  sender.stop()
+  const image = () =>
+    readdirSync(join(setup.folder, 'data'), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map(({ name, parentPath }) => join(parentPath, name))
+      .toSorted()
+      .map((file) => [file, hash('sha256', readFileSync(file))])
+  const before = image()
+  t.ok(before.length > 4)
+  const config = setup.config.replace('to: [search]', 'to: [serach]')
+  const wrong = new RouterProcess({ ...setup, config })
+  t.teardown(() => wrong.kill())
+  t.equal(await wrong.exit, 78)
+  t.match(wrong.log, /did you mean "?search/)
+  t.same(image(), before)
 })
 
 t.test('--drain-only ends with 75 when time is up, and with 0 when all is delivered', async (t) => {
