@@ -8,6 +8,7 @@ import { pathToFileURL } from 'node:url'
 import { AdminServer } from './admin/server.ts'
 import type { MillraceConfig } from './config/schema.ts'
 import { systemClock, systemRandom } from './core/clock.ts'
+import { TASK_MS_MAX } from './core/limits.ts'
 import type { ShardLog } from './delivery/shard-log.ts'
 import type { WriteLetters } from './delivery/task-settlement.ts'
 import { MetricRegistry } from './metrics/registry.ts'
@@ -23,6 +24,7 @@ import { type Addresses, IngestThreads } from './server/ingest-threads.ts'
 import { provideMetrics } from './server/metrics-sources.ts'
 import { routeOf } from './server/open-shards.ts'
 import { LiveQueueChanges } from './server/queue-changes.ts'
+import { Scrubber } from './server/scrub.ts'
 import { ServerStatus } from './server/server-status.ts'
 import { Store } from './server/store.ts'
 import { nodeStorage } from './storage/storage.ts'
@@ -118,6 +120,7 @@ class Parts {
   readonly #disk: DiskHealth
   readonly #freeSpace: FreeSpace
   readonly #housekeeping: Housekeeping
+  readonly #scrubber: Scrubber
 
   constructor(options: StartOptions) {
     const { config, log, registry, version } = options
@@ -171,6 +174,7 @@ class Parts {
       lettersOf: (routeId, outputId, shardLog) => this.#lettersOf(routeId, outputId, shardLog),
       parkOf: () => ({ hasRoom: () => false, rowsOf: () => async () => false })
     })
+    this.#scrubber = this.#createScrubber(log)
     const metrics = new MetricRegistry()
     this.status = this.#createStatus(metrics, version)
     provideMetrics(metrics, {
@@ -180,6 +184,7 @@ class Parts {
       configHash: hash('sha256', JSON.stringify(config)).slice(0, 12),
       store: this.store,
       disk: this.#disk,
+      scrubber: this.#scrubber,
       ingest: this.ingest,
       delivery: this.delivery,
       status: this.status
@@ -199,6 +204,7 @@ class Parts {
     const isDrained = await this.drain(drainTimeoutMs)
     this.#watch.abort()
     this.#housekeeping.stop()
+    this.#scrubber.stop()
     await this.delivery.stop()
     await this.deadLetters.close()
     await this.admin.stop()
@@ -243,6 +249,18 @@ class Parts {
           this.delivery.replayLane(key, source, cursor, signal)
         )
     })
+  }
+
+  #createScrubber(log: OutputLog): Scrubber {
+    const scrubber = new Scrubber({
+      clock: systemClock,
+      log,
+      bytesPerSecond: this.#config.queue.scrubBytesPerSecond,
+      shards: () => this.store.shards.map(({ shardLog }) => shardLog),
+      scrub: (request) => this.delivery.pool.scrub(request, TASK_MS_MAX)
+    })
+    scrubber.start()
+    return scrubber
   }
 
   #watchDisk({ config, log, onIoError }: StartOptions): DiskHealth {

@@ -103,6 +103,30 @@ const ROUTER_METRICS: readonly MetricFamily[] = [
     SHARD,
     'Records found torn at start that were never acknowledged.'
   ),
+  family(
+    'queue_scrub_read_bytes_total',
+    'counter',
+    [],
+    'Bytes of sealed segments that the scrub has checked (`queue.scrub_rate`).'
+  ),
+  family(
+    'queue_scrub_damaged_records_total',
+    'counter',
+    [],
+    'Stored records that the scrub found damaged since start; destinations count them as lost when they pass them.'
+  ),
+  family(
+    'queue_scrub_damaged_ranges_total',
+    'counter',
+    [],
+    'Damaged ranges of bytes that the scrub found since start; the log names file and place.'
+  ),
+  family(
+    'queue_scrub_passes_total',
+    'counter',
+    [],
+    'Times that the scrub has been through the store.'
+  ),
   family('queue_startup_recovery_seconds', 'gauge', [], 'How long recovery took at start.'),
   family(
     'step_records_total',

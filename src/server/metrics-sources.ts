@@ -12,6 +12,7 @@ import type { DeliverySet } from './delivery-set.ts'
 import { type DiskCounts, type DiskHealth, volumeOf } from './disk-health.ts'
 import type { IngestThreads } from './ingest-threads.ts'
 import type { OpenedShard } from './open-shards.ts'
+import type { Scrubber } from './scrub.ts'
 import { cursorStatuses, type ServerStatus } from './server-status.ts'
 import type { Store } from './store.ts'
 
@@ -20,6 +21,7 @@ export interface MetricsParts {
   readonly version: string
   readonly store: Store
   readonly disk: DiskHealth
+  readonly scrubber: Scrubber
   readonly ingest: IngestThreads
   readonly delivery: DeliverySet
   readonly status: ServerStatus
@@ -54,6 +56,15 @@ function provideProcess(registry: MetricRegistry, parts: MetricsParts): void {
     { labels: { thread: 'main' }, value: mainCpuSeconds() }
   ])
   registry.provide('stage_seconds_total', () => poolStages(delivery.destinations))
+  const { counts } = parts.scrubber
+  registry.provide('queue_scrub_read_bytes_total', () => [{ labels: {}, value: counts.readBytes }])
+  registry.provide('queue_scrub_damaged_records_total', () => [
+    { labels: {}, value: counts.damagedRecords }
+  ])
+  registry.provide('queue_scrub_damaged_ranges_total', () => [
+    { labels: {}, value: counts.damagedRanges }
+  ])
+  registry.provide('queue_scrub_passes_total', () => [{ labels: {}, value: counts.passes }])
   registry.provide('queue_startup_recovery_seconds', () => [
     { labels: {}, value: store.recoverySeconds }
   ])

@@ -98,6 +98,36 @@ export interface TaskResult {
   readonly stageMs: { readonly read: number; readonly run: number; readonly finish: number }
 }
 
+/** A piece of a sealed segment to be checked. */
+export interface ScrubRequest {
+  readonly kind: 'scrub'
+  readonly segment: SegmentRef
+  readonly logId: Uint8Array
+  /** Where to begin: byte, and offset of the frame that should stand there; byte 0: at the first frame. */
+  readonly startByte: number
+  readonly startOffset: number
+  /** First offset of the next segment. */
+  readonly endOffset: number
+  /** The piece ends with the first frame that reaches beyond. */
+  readonly byteCount: number
+}
+
+export interface ScrubResult {
+  readonly kind: 'scrubbed'
+  readonly nextByte: number
+  readonly nextOffset: number
+  readonly isEnd: boolean
+  readonly readBytes: number
+  /** Ranges that did not verify; `note`: where a copy of them is. */
+  readonly damages: readonly {
+    readonly firstOffset: number
+    readonly endOffset: number
+    readonly startByte: number
+    readonly endByte: number
+    readonly note: string
+  }[]
+}
+
 /** Where the writer of a shard goes on after recovery. Recovery is main's; the first segment it opens is new. */
 export interface ShardStart {
   /** Epoch of the next segment: max(previous epoch + 1, Unix seconds). */

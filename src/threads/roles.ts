@@ -10,7 +10,15 @@ import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import type { Clock } from '../core/clock.ts'
-import type { FromIngest, IngestThreadData, TaskRequest, TaskResult, ToIngest } from './messages.ts'
+import type {
+  FromIngest,
+  IngestThreadData,
+  ScrubRequest,
+  ScrubResult,
+  TaskRequest,
+  TaskResult,
+  ToIngest
+} from './messages.ts'
 import { TurnPool } from './turn-pool.ts'
 
 /** `.ts` when run from sources, `.js` when compiled: the compiler does not rewrite URLs. */
@@ -59,14 +67,18 @@ export function spawnIngest<Config>(
 export interface Pool {
   /** `deadlineMs` counts from when a thread takes the task. */
   run(task: TaskRequest, deadlineMs: number): Promise<TaskResult>
+  scrub(request: ScrubRequest, deadlineMs: number): Promise<ScrubResult>
   readonly utilization: number
   /** CPU time of the threads so far, seconds. */
   cpuSeconds(): Promise<number>
   stop(): Promise<void>
 }
 
+type PoolTask = TaskRequest | ScrubRequest
+type PoolResult = TaskResult | ScrubResult
+
 export function startPool(threadCount: number, data: unknown, clock: Clock): Pool {
-  const piscina = new Piscina<TaskRequest, TaskResult>({
+  const piscina = new Piscina<PoolTask, PoolResult>({
     filename: entry('pool').href,
     minThreads: threadCount,
     maxThreads: threadCount,
@@ -74,7 +86,9 @@ export function startPool(threadCount: number, data: unknown, clock: Clock): Poo
   })
   const turns = new TurnPool(piscina, threadCount, clock)
   return {
-    run: (task, deadlineMs) => turns.run(task, deadlineMs),
+    // A request is answered by the result of its kind (pool.thread.ts).
+    run: (task, deadlineMs) => turns.run(task, deadlineMs) as Promise<TaskResult>,
+    scrub: (request, deadlineMs) => turns.run(request, deadlineMs) as Promise<ScrubResult>,
     get utilization() {
       return piscina.utilization
     },

@@ -8,26 +8,26 @@ import { MillraceError } from '../core/errors.ts'
 import type { TaskRequest, TaskResult } from './messages.ts'
 
 /** The part of piscina that is used. */
-export interface TaskThreads {
-  run(task: TaskRequest, options: { signal: AbortSignal }): Promise<TaskResult>
+export interface TaskThreads<Task = TaskRequest, Result = TaskResult> {
+  run(task: Task, options: { signal: AbortSignal }): Promise<Result>
   readonly threads: readonly { terminate(): Promise<number> }[]
 }
 
-export class TurnPool {
-  readonly #threads: TaskThreads
+export class TurnPool<Task = TaskRequest, Result = TaskResult> {
+  readonly #threads: TaskThreads<Task, Result>
   readonly #threadCount: number
   readonly #clock: Clock
   readonly #waiting: (() => void)[] = []
   #busyCount = 0
 
-  constructor(threads: TaskThreads, threadCount: number, clock: Clock) {
+  constructor(threads: TaskThreads<Task, Result>, threadCount: number, clock: Clock) {
     this.#threads = threads
     this.#threadCount = threadCount
     this.#clock = clock
   }
 
   /** Rejects with MR_TASK_LATE when the task took longer than `deadlineMs`. */
-  async run(task: TaskRequest, deadlineMs: number): Promise<TaskResult> {
+  async run(task: Task, deadlineMs: number): Promise<Result> {
     if (this.#busyCount < this.#threadCount) this.#busyCount++
     else await new Promise<void>((resolve) => this.#waiting.push(resolve))
     try {
@@ -40,7 +40,7 @@ export class TurnPool {
     }
   }
 
-  async #runNow(task: TaskRequest, deadlineMs: number): Promise<TaskResult> {
+  async #runNow(task: Task, deadlineMs: number): Promise<Result> {
     const abort = new AbortController()
     let before: TaskThreads['threads'] = []
     const cancel = this.#clock.after(deadlineMs, () => {
