@@ -142,6 +142,7 @@ class Parts {
       generation: GENERATION,
       store: this.store.context.store,
       shards: this.store.shardsByThread(config.threads.ingest),
+      resends: this.store.resendMemory(),
       log,
       onSegment: (name, shardNumber, segment) => {
         const opened = this.store

@@ -36,6 +36,8 @@ export const CURSOR_RANGES_MAX = 4000
 export const SHARDS_PER_THREAD_MAX = 512
 /** Shards that one route writes: ingest threads x lanes. A chunk id says in 64 bits which of them have its message. */
 export const LANES_MAX = 64
+/** Chunk ids that each route remembers, so that what is sent again is not stored twice; 37 bytes each. */
+export const RESENDS_MAX = 100_000
 /** Tags that a router remembers; Docker's default tag is a container id, so there is no end to them. */
 export const TAG_CACHE_MAX = 4096
 /** Input bytes of one pool task. */

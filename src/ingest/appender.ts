@@ -7,7 +7,6 @@
 
 import type { Clock } from '../core/clock.ts'
 import { UNSYNCED_BYTES_MAX } from '../core/limits.ts'
-import { CommitCount } from '../plugin/commit-count.ts'
 import type {
   Appender,
   AppendOutcome,
@@ -17,8 +16,9 @@ import type {
   Run
 } from '../plugin/input.ts'
 import { encodeInputLetter } from './input-letter.ts'
-import { isWhole, type LaneGroup, type Splitter, sharesOf } from './lane-group.ts'
+import { isWhole, type LaneGroup, logOf, type Splitter, sharesOf } from './lane-group.ts'
 import type { RoomWaiters } from './pressure.ts'
+import { RouteCommits } from './route-commits.ts'
 import type { RouteTarget } from './route-target.ts'
 import type { Router } from './router.ts'
 
@@ -37,7 +37,7 @@ export interface AppenderOptions {
 interface SourceState {
   readonly bytes: Buffer
   /** Routes that have the message that the connection keeps, and its count of commits. */
-  taken: { readonly targets: Set<RouteTarget>; readonly count: CommitCount | null } | null
+  taken: { readonly targets: Set<RouteTarget>; readonly count: RouteCommits } | null
 }
 
 export class QueueAppender implements Appender {
@@ -60,14 +60,16 @@ export class QueueAppender implements Appender {
   append(
     source: AppendSource,
     runs: readonly Run[],
-    listener: DurableListener | null
+    listener: DurableListener | null,
+    storedIn: readonly string[] = NO_LOGS
   ): AppendOutcome {
     const first = runs[0]
     if (first === undefined) {
       settleLater(listener, true)
       return 'taken'
     }
-    const routes = this.#options.router.lookup(source.inputId, first.tag)
+    const taking = this.#options.router.lookup(source.inputId, first.tag)
+    const routes = storedIn.length === 0 ? taking : without(taking, storedIn)
     return isWhole(routes)
       ? this.#appendTo(routes, source, runs, null, listener)
       : this.#appendByLane(routes, source, runs, listener)
@@ -128,11 +130,12 @@ export class QueueAppender implements Appender {
       if (room === 'full') return 'full'
       rooms.push(room)
     }
-    const waiter = targets.length === 1 ? listener : this.#countFor(state, targets, listener)
+    const count = targets.length === 1 ? null : this.#countFor(state, targets, listener)
     let isAppended = false
     for (const [i, target] of targets.entries()) {
       if (state.taken?.targets.has(target)) continue
       const mine = parts?.[i] ?? runs
+      const waiter = count === null ? listener : count.waiterOf(target.log)
       if (rooms[i] === 'drop') {
         target.control.addDroppedNewest(mine.reduce((sum, run) => sum + run.recordCount, 0))
         settleLater(waiter, target.isDroppedAcked)
@@ -153,10 +156,13 @@ export class QueueAppender implements Appender {
     state: SourceState,
     targets: readonly RouteTarget[],
     listener: DurableListener | null
-  ): CommitCount | null {
+  ): RouteCommits {
     state.taken ??= {
       targets: new Set(),
-      count: listener === null ? null : new CommitCount(listener, targets.length)
+      count: new RouteCommits(
+        listener,
+        targets.map(({ log }) => log)
+      )
     }
     return state.taken.count
   }
@@ -230,6 +236,16 @@ export class QueueAppender implements Appender {
     this.#unsyncedBytes = byteCount
     return byteCount
   }
+}
+
+const NO_LOGS: readonly string[] = []
+
+/** Routes that do not have a message yet. */
+function without(
+  routes: readonly (RouteTarget | LaneGroup)[],
+  storedIn: readonly string[]
+): readonly (RouteTarget | LaneGroup)[] {
+  return routes.filter((route) => !storedIn.includes(logOf(route)))
 }
 
 /** Whether the route takes another message now. */

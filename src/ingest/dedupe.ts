@@ -1,19 +1,21 @@
 // Step 3. Runs on: ingest.
 // Messages that are stored although their sender may not know: recovered ones, ones whose ack could not be written whole,
-// ones whose connection ended soon after the ack. When such a message comes again it is acknowledged and not stored twice.
-// Invariant: an id leaves the table when its message was found, so two honest messages of one content (Fluent Bit's id is
-// a hash of it) are both stored. Limit: RESENDS_MAX ids per thread, the oldest leaves. The threads tell each other over a
-// channel, because a sender may come back on another one.
+// ones whose connection ended soon after the ack; under `window` all of them. When such a message comes again it is
+// acknowledged and not stored twice. There is a window of ids per route, in memory that all ingest threads share, because
+// a sender may come back on another one; a message that only some of its routes have is stored in the others.
+// Invariants: under `unconfirmed` an id leaves the window when its message was found, so two honest messages of one
+// content (Fluent Bit's id is a hash of it) are both stored. Who came again before the first copy is durable is told
+// when that is; threads tell each other over a channel, and only what somebody waits for.
 
-import type { DurableListener, Resends } from '../plugin/input.ts'
-import type { ShardSpec } from '../threads/messages.ts'
+import { type IdHash, IdWindow, idHash } from '../core/id-window.ts'
+import { RESENDS_MAX } from '../core/limits.ts'
+import type { DurableListener, Resend, ResendAnswer, Resends } from '../plugin/input.ts'
+import { RESEND_STATE as STATE, WAITED } from '../threads/shared.ts'
 
-/** Ids remembered; a key is about 60 bytes. */
-export const RESENDS_MAX = 100_000
-
-export type ResendNews = {
-  readonly kind: 'stored' | 'pending' | 'failed' | 'found'
+/** A message that somebody on another thread waits for is durable, or given up. */
+export interface ResendNews {
   readonly key: string
+  readonly isStored: boolean
 }
 
 /** How the threads tell each other. */
@@ -21,115 +23,143 @@ export interface ResendChannel {
   send(news: ResendNews): void
 }
 
-/** null: stored. A list: not durable yet, and who wants to know. */
-type Entry = DurableListener[] | null
+export interface ResendTableOptions {
+  /** Windows of all logs, one after another. */
+  readonly shared: SharedArrayBuffer
+  /** Which log each window is of. */
+  readonly logs: readonly string[]
+  /** Logs that take a tag of an input. */
+  readonly logsOf: (inputId: string, tag: Uint8Array) => readonly string[]
+  readonly channel: ResendChannel | null
+}
 
-export class ResendTable implements Resends {
-  readonly #entries = new Map<string, Entry>()
-  readonly #channel: ResendChannel | null
+/** A window and its log. */
+interface LogWindow {
+  readonly log: string
+  readonly ids: IdWindow
+}
 
-  constructor(recovered: readonly string[], channel: ResendChannel | null) {
-    this.#channel = channel
-    for (const key of recovered) this.#set(key, null)
+export class ResendTable {
+  readonly #options: ResendTableOptions
+  readonly #windows: ReadonlyMap<string, LogWindow>
+  /** Who waits on this thread, by text of the hash. */
+  readonly #waiting = new Map<string, DurableListener[]>()
+
+  constructor(options: ResendTableOptions) {
+    this.#options = options
+    this.#windows = new Map(
+      options.logs.map((log, ordinal) => [log, { log, ids: windowOf(options.shared, ordinal) }])
+    )
+  }
+
+  /** What one input sees. */
+  of(inputId: string): Resends {
+    const table = this
+    const windowsOf = (tag: Uint8Array) => this.#windowsOf(inputId, tag)
+    return {
+      get isEmpty() {
+        return table.isEmpty
+      },
+      find: (resend) => this.#find(windowsOf(resend.tag), resend),
+      addStored: (tag, id, logs) => {
+        const hash = idHash(tag, id)
+        const windows = windowsOf(tag).filter(({ log }) => logs === null || logs.includes(log))
+        for (const { ids } of windows) ids.put(hash, STATE.stored)
+      },
+      addPending: (tag, id) => {
+        const hash = idHash(tag, id)
+        // Another copy may be known already, and waited for.
+        for (const { ids } of windowsOf(tag)) ids.change(hash, (value) => value || STATE.pending)
+      },
+      settle: (tag, id, isStored, isKept) =>
+        this.#settle(windowsOf(tag), idHash(tag, id), isStored, isKept)
+    }
   }
 
   get isEmpty(): boolean {
-    return this.#entries.size === 0
-  }
-
-  get count(): number {
-    return this.#entries.size
-  }
-
-  find(key: string, isKept: boolean, listener: DurableListener): 'fresh' | 'stored' | 'pending' {
-    const entry = this.#entries.get(key)
-    if (entry === undefined) return 'fresh'
-    if (entry !== null) {
-      entry.push(listener)
-      return 'pending'
-    }
-    if (!isKept) {
-      this.#entries.delete(key)
-      this.#channel?.send({ kind: 'found', key })
-    }
-    return 'stored'
-  }
-
-  addStored(key: string): void {
-    this.#set(key, null)
-    this.#channel?.send({ kind: 'stored', key })
-  }
-
-  addPending(key: string): void {
-    this.#set(key, [])
-    this.#channel?.send({ kind: 'pending', key })
-  }
-
-  settle(key: string, isStored: boolean): void {
-    this.#settle(key, isStored)
-    this.#channel?.send({ kind: isStored ? 'stored' : 'failed', key })
+    for (const { ids } of this.#windows.values()) if (ids.count > 0) return false
+    return true
   }
 
   /** What another thread found out. */
-  hear(news: ResendNews): void {
-    const { kind, key } = news
-    if (kind === 'pending') this.#set(key, [])
-    else if (kind === 'found') this.#entries.delete(key)
-    else this.#settle(key, kind === 'stored')
-  }
-
-  /** Listeners that came meanwhile are told; then the message counts as known to its sender. */
-  #settle(key: string, isStored: boolean): void {
-    const waiting = this.#entries.get(key) ?? []
-    if (isStored && waiting.length === 0) this.#set(key, null)
-    else this.#entries.delete(key)
-    if (isStored && waiting.length > 0) this.#channel?.send({ kind: 'found', key })
+  hear({ key, isStored }: ResendNews): void {
+    const waiting = this.#waiting.get(key) ?? []
+    this.#waiting.delete(key)
     for (const listener of waiting) {
       if (isStored) listener.onDurable()
       else listener.onRejected('sync')
     }
   }
 
-  #set(key: string, entry: Entry): void {
-    this.#entries.delete(key)
-    if (this.#entries.size >= RESENDS_MAX) this.#dropOldest()
-    this.#entries.set(key, entry)
+  #windowsOf(inputId: string, tag: Uint8Array): LogWindow[] {
+    const windows: LogWindow[] = []
+    for (const log of this.#options.logsOf(inputId, tag)) {
+      const window = this.#windows.get(log)
+      if (window !== undefined) windows.push(window)
+    }
+    return windows
   }
 
-  #dropOldest(): void {
-    for (const [key, entry] of this.#entries) {
-      // Somebody waits for it.
-      if (entry !== null && entry.length > 0) continue
-      this.#entries.delete(key)
-      return
+  #find(windows: readonly LogWindow[], resend: Resend): ResendAnswer {
+    if (windows.every(({ ids }) => ids.count === 0)) return 'fresh'
+    const { id, isKept, isWholeOnly, listener, tag } = resend
+    const hash = idHash(tag, id)
+    const storedIn: string[] = []
+    for (const { ids, log } of windows) {
+      const state = ids.change(hash, (value) => {
+        if ((value & ~WAITED) === STATE.pending) return value | WAITED
+        // What is found is forgotten, unless it is to be found again.
+        return isKept || (isWholeOnly && value === STATE.recovered) ? value : 0
+      })
+      if ((state & ~WAITED) === STATE.pending) {
+        // Where it is not durable yet in one route, it is on its way to all of them.
+        this.#wait(hash, listener)
+        return 'pending'
+      }
+      const isTrusted = state === STATE.stored || (state === STATE.recovered && !isWholeOnly)
+      if (isTrusted) storedIn.push(log)
     }
+    if (storedIn.length === 0) return 'fresh'
+    return storedIn.length === windows.length ? 'stored' : { storedIn }
+  }
+
+  #wait(hash: IdHash, listener: DurableListener): void {
+    const key = textOf(hash)
+    const waiting = this.#waiting.get(key)
+    if (waiting === undefined) this.#waiting.set(key, [listener])
+    else waiting.push(listener)
+  }
+
+  /** Listeners that came meanwhile are told; then the message counts as known to its sender. */
+  #settle(
+    windows: readonly LogWindow[],
+    hash: IdHash,
+    isStored: boolean,
+    isKept: boolean
+  ): boolean {
+    let isAnswered = false
+    let isUnknown = false
+    for (const { ids } of windows) {
+      const before = ids.change(hash, () => (isStored ? STATE.stored : 0))
+      if ((before & WAITED) !== 0) isAnswered = true
+      // An id that left the window meanwhile may have been waited for.
+      if (before === 0) isUnknown = true
+    }
+    if (!isAnswered && !isUnknown) return false
+    // Its sender is answered: the next message of this id is another one.
+    if (isAnswered && !isKept) for (const { ids } of windows) ids.change(hash, () => 0)
+    const news = { key: textOf(hash), isStored }
+    this.hear(news)
+    this.#options.channel?.send(news)
+    return isAnswered
   }
 }
 
-/**
- * Ids found in the shards at start that no resend needs to be stored for: every route that takes the tag has the message.
- * One that only some of its routes have was cut short by the end of the process; stored again it is twice in those, left
- * out it would be missing in the others. `logsOf`: per input, the logs that take a tag.
- */
-export function recoveredKeys(
-  shards: readonly ShardSpec[],
-  logsOf: (tag: Buffer) => readonly (readonly string[])[]
-): string[] {
-  const logsByKey = new Map<string, Set<string>>()
-  for (const { log, recoveredIngestIds } of shards) {
-    for (const key of recoveredIngestIds) {
-      const logs = logsByKey.get(key)
-      if (logs === undefined) logsByKey.set(key, new Set([log]))
-      else logs.add(log)
-    }
-  }
-  const keys: string[] = []
-  for (const [key, logs] of logsByKey) {
-    const tag = Buffer.from(key.slice(0, key.indexOf('\0')), 'latin1')
-    const isWhole = logsOf(tag).every(
-      (taking) => !taking.some((log) => logs.has(log)) || taking.every((log) => logs.has(log))
-    )
-    if (isWhole) keys.push(key)
-  }
-  return keys
+const windowBytes = IdWindow.byteCount(RESENDS_MAX)
+
+function windowOf(shared: SharedArrayBuffer, ordinal: number): IdWindow {
+  return new IdWindow(shared, ordinal * windowBytes, RESENDS_MAX)
 }
+
+const textOf = (hash: IdHash): string =>
+  Buffer.from(hash.buffer, hash.byteOffset, hash.byteLength).toString('latin1')

@@ -15,9 +15,9 @@ import type { Storage } from '../storage/storage.ts'
 import type { FromIngest, IngestThreadData, ToIngest } from '../threads/messages.ts'
 import { QueueAppender } from './appender.ts'
 import { Doorbell } from './control-block.ts'
-import { type ResendChannel, type ResendNews, ResendTable, recoveredKeys } from './dedupe.ts'
+import { type ResendChannel, type ResendNews, ResendTable } from './dedupe.ts'
 import { SharedCounters } from './input-counters.ts'
-import { type LaneGroup, laneChooser } from './lane-group.ts'
+import { type LaneGroup, laneChooser, logOf } from './lane-group.ts'
 import { RoomWaiters } from './pressure.ts'
 import type { RouteTarget } from './route-target.ts'
 import { Router } from './router.ts'
@@ -69,13 +69,13 @@ export class IngestMain {
       onRoom: () => this.#room.wake()
     })
     const router = this.#createRouter((input, tag) => this.#warnUnmatched(input, tag))
-    // Another one, because the tags of the past are no reason to warn.
+    // Another one, because what came before is no reason to warn.
     const past = this.#createRouter(() => {})
-    const inputIds = Object.keys(data.config.inputs)
-    const known = recoveredKeys(data.shards, (tag) =>
-      inputIds.map((id) => past.lookup(id, tag).map(logOf))
-    )
-    this.#resends = new ResendTable(known, channel)
+    this.#resends = new ResendTable({
+      ...data.resends,
+      channel,
+      logsOf: (inputId, tag) => past.lookup(inputId, tag).map(logOf)
+    })
     this.#appender = new QueueAppender({
       clock,
       router,
@@ -97,6 +97,11 @@ export class IngestMain {
       case 'stop':
         return this.stop(message.timeoutMs)
     }
+  }
+
+  /** Whether anything is remembered for messages that come again. */
+  get hasResends(): boolean {
+    return !this.#resends.isEmpty
   }
 
   /** What another thread knows about resends. */
@@ -156,7 +161,7 @@ export class IngestMain {
       appender: this.#appender,
       log: this.#log,
       counters: this.#countersOf(ordinal),
-      resends: this.#resends,
+      resends: this.#resends.of(id),
       held: this.#held,
       kernel: this.#kernel,
       thread: { index: data.index, count: data.count }
@@ -203,9 +208,6 @@ export class IngestMain {
     })
   }
 }
-
-const logOf = (target: RouteTarget | LaneGroup): string =>
-  target.kind === 'shard' ? target.log : (target.lanes[0]?.log ?? '')
 
 function logTo({ post }: IngestOptions): OutputLog {
   const at = (level: 'info' | 'warn' | 'error') => (fields: object, message: string) =>

@@ -50,6 +50,9 @@ export function laneChooser(
 /** As in the kernel: keys never move between lanes. */
 const LANE_SEED = 0n
 
+export const logOf = (route: RouteTarget | LaneGroup): string =>
+  route.kind === 'shard' ? route.log : (route.lanes[0]?.log ?? '')
+
 export function isWhole(
   routes: readonly (RouteTarget | LaneGroup)[]
 ): routes is readonly RouteTarget[] {

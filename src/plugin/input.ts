@@ -27,7 +27,8 @@ export interface Run {
 /** Told once per message: stored under the policy of every matched route, or given up (the sender has to send again). */
 export interface DurableListener {
   onDurable(): void
-  onRejected(reason: string): void
+  /** `storedIn`: logs that have it nevertheless, where that is known. */
+  onRejected(reason: string, storedIn?: readonly string[]): void
 }
 
 export type AppendOutcome =
@@ -42,12 +43,13 @@ export interface Appender {
   /**
    * Appends one message: its runs share tag and id, and are stored whole or not at all. Order of calls of one connection is
    * the order in the queue. Runs are copied or written before the call returns. After `full` the next call of the same
-   * source is the same message with the same listener.
+   * source is the same message with the same listener. `storedIn`: logs that have it from before and get nothing.
    */
   append(
     source: AppendSource,
     runs: readonly Run[],
-    listener: DurableListener | null
+    listener: DurableListener | null,
+    storedIn?: readonly string[]
   ): AppendOutcome
   /** Bytes that no step can read: dead letter of the input (`dlq/in.<input>`), the listener is told when it is durable. */
   refuse(
@@ -74,28 +76,37 @@ export interface AppendSource {
   readonly peer: string
 }
 
+/** A message that may have been stored before. */
+export interface Resend {
+  readonly tag: Uint8Array
+  /** With its MessagePack type byte. */
+  readonly id: Uint8Array
+  /** It may come again, and is to be found again. */
+  readonly isKept: boolean
+  /** The message has parts besides its entries: that a log has its entries does not say that the rest is stored. */
+  readonly isWholeOnly: boolean
+  /** Told after `pending`. */
+  readonly listener: DurableListener
+}
+
 /**
- * Messages that are stored although their sender may not know it. One per ingest thread; keys are made by
- * `resendKey`. Costs one comparison while nothing is remembered.
+ * `fresh`: store it. `stored`: it is, answer at once. `pending`: it will be, the listener is told. `storedIn`: these logs
+ * have it, the others want it.
  */
+export type ResendAnswer = 'fresh' | 'stored' | 'pending' | { readonly storedIn: readonly string[] }
+
+/** Messages of an input that are stored although their sender may not know it. Costs one comparison while there are none. */
 export interface Resends {
   /** Nothing remembered: nothing to look up. */
   readonly isEmpty: boolean
-  /**
-   * `fresh`: store it. `stored`: it is, answer at once. `pending`: it will be, the listener is told. A message that was
-   * found is forgotten unless `isKept`.
-   */
-  find(key: string, isKept: boolean, listener: DurableListener): 'fresh' | 'stored' | 'pending'
-  /** A durable message whose ack may not have arrived. */
-  addStored(key: string): void
-  /** A message of a connection that ended before it was durable; `settle` follows. */
-  addPending(key: string): void
-  settle(key: string, isStored: boolean): void
-}
-
-/** Tag and id of a message (the id with its MessagePack type byte) as one key. */
-export function resendKey(tag: Uint8Array, id: Uint8Array): string {
-  return `${Buffer.from(tag).toString('latin1')}\0${Buffer.from(id).toString('latin1')}`
+  /** A message that was found is forgotten unless it `isKept`. */
+  find(resend: Resend): ResendAnswer
+  /** A durable message whose ack may not have arrived. `logs`: those that have it; null: all that take the tag. */
+  addStored(tag: Uint8Array, id: Uint8Array, logs: readonly string[] | null): void
+  /** A message of a connection that ended before it was durable, or one that may come again at once; `settle` follows. */
+  addPending(tag: Uint8Array, id: Uint8Array): void
+  /** True: it came again meanwhile, and whoever sent it is told. */
+  settle(tag: Uint8Array, id: Uint8Array, isStored: boolean, isKept: boolean): boolean
 }
 
 /** Counters an input adds to; keys stand in metrics/ingest-counters.ts. */

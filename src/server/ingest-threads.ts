@@ -24,6 +24,7 @@ export interface IngestThreadsOptions {
   readonly store: StoreIdentity
   /** Shards by thread. */
   readonly shards: readonly (readonly ShardSpec[])[]
+  readonly resends: IngestThreadData<MillraceConfig>['resends']
   readonly log: OutputLog
   readonly onSegment: (log: string, shardNumber: number, segment: NewSegment) => void
   /** What a writer learned about its disk. */
@@ -93,7 +94,7 @@ export class IngestThreads {
   }
 
   #spawn(index: number, shards: readonly ShardSpec[]): Member {
-    const { config, generation, registry, store } = this.#options
+    const { config, generation, registry, resends, store } = this.#options
     const counters = new SharedArrayBuffer(ingestCounterBytes(Object.keys(config.inputs).length))
     const data: IngestThreadData<MillraceConfig> = {
       index,
@@ -108,6 +109,7 @@ export class IngestThreads {
       ),
       store,
       shards,
+      resends,
       doorbell: this.doorbells[index] ?? new SharedArrayBuffer(4),
       counters
     }

@@ -38,6 +38,8 @@ export interface OpenedShard {
   readonly spec: ShardSpec
   readonly shardLog: ShardLog
   readonly unackedRecords: number
+  /** Chunk ids of the newest segments (resend-memory.ts). */
+  readonly ingestIds: readonly string[]
   /** Cursors by output, in the order of the route. */
   readonly cursors: ReadonlyMap<string, Cursor>
 }
@@ -219,14 +221,14 @@ function openShard(
     shardLog,
     cursors,
     unackedRecords: recovered.unackedRecords,
+    ingestIds: recovered.ingestIds,
     spec: {
       log,
       shardNumber,
       directory,
       logId,
       control,
-      start: recovered.start,
-      recoveredIngestIds: recovered.ingestIds
+      start: recovered.start
     }
   }
 }

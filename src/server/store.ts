@@ -36,6 +36,7 @@ import {
   storedShardNumbers
 } from './open-shards.ts'
 import { findOrphans } from './orphans.ts'
+import { createResendMemory, type RecoveredIds, type ResendMemory } from './resend-memory.ts'
 
 /** Memory of main's kernel: headers of frames and what tools read. */
 const MAIN_KERNEL_BYTES = 1024 * 1024
@@ -128,7 +129,25 @@ export class Store {
     return this.#removed
   }
 
-  /** Shards that each ingest thread writes. All know the chunk ids of the whole log: a sender may come back on another. */
+  /** Windows of the chunk ids of every log that ingest threads write, with those that recovery found. */
+  resendMemory(): ResendMemory {
+    const recovered = new Map<string, RecoveredIds[][]>()
+    for (const [log, shards] of this.#byLog) {
+      if (log.startsWith('dlq/in.')) continue
+      const byDirectory = Map.groupBy(shards, ({ spec }) => spec.log)
+      const idsOf = ({ ingestIds, spec }: OpenedShard): RecoveredIds => ({
+        shardNumber: spec.shardNumber,
+        ids: ingestIds
+      })
+      recovered.set(
+        log,
+        [...byDirectory.values()].map((each) => each.map(idsOf))
+      )
+    }
+    return createResendMemory(recovered)
+  }
+
+  /** Shards that each ingest thread writes. */
   shardsByThread(threadCount: number): OpenedShard['spec'][][] {
     return Array.from({ length: threadCount }, (_, index) =>
       this.shards
@@ -136,12 +155,7 @@ export class Store {
           const lanes = this.#lanesOf(spec.log)
           return !shardLog.isRetired && Math.floor(spec.shardNumber / lanes) === index
         })
-        .map(({ spec }) => ({
-          ...spec,
-          recoveredIngestIds: this.shardsOf(spec.log).flatMap(
-            (shard) => shard.spec.recoveredIngestIds
-          )
-        }))
+        .map(({ spec }) => spec)
     )
   }
 

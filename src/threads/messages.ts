@@ -153,8 +153,6 @@ export interface ShardSpec {
   /** Control block of the shard. */
   readonly control: SharedArrayBuffer
   readonly start: ShardStart
-  /** Chunk ids found in the newest segments: `tag NUL id bytes` in latin1. Resends of these are acked and not stored. */
-  readonly recoveredIngestIds: readonly string[]
 }
 
 /** `workerData` of an ingest thread. */
@@ -167,6 +165,8 @@ export interface IngestThreadData<Config> {
   readonly inputModules: Readonly<Record<string, string>>
   readonly store: StoreIdentity
   readonly shards: readonly ShardSpec[]
+  /** Windows of chunk ids, one per log in this order (core/id-window.ts, values: RESEND_STATE of shared.ts). */
+  readonly resends: { readonly shared: SharedArrayBuffer; readonly logs: readonly string[] }
   /** One 32-bit word: added to and notified whenever a visible end or a watermark moved. */
   readonly doorbell: SharedArrayBuffer
   /** Counters of the thread: 64-bit floats, one writer; index = place in `INGEST_COUNTERS` of metrics/ingest-counters.ts. */

@@ -36,6 +36,18 @@ export const WORD = {
 export const SHARD_STATES = ['ok', 'full', 'read_only', 'failed', 'draining'] as const
 export type ShardState = (typeof SHARD_STATES)[number]
 
+/** What a window of chunk ids knows of a message. */
+export const RESEND_STATE = {
+  /** Taken, its connection ended or every id is kept: it will be stored or given up. */
+  pending: 1,
+  /** Stored with everything that belongs to it. */
+  stored: 2,
+  /** Found at the start in the log that the window is of. */
+  recovered: 3
+} as const
+/** Added to `pending`: somebody wants to know what becomes of it. */
+export const WAITED = 8
+
 /** Bits of the byte part of a visible end: 1 TiB per segment is far above the ceiling. */
 const BYTE_BITS = 40n
 

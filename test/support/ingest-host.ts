@@ -8,6 +8,7 @@ import type { MillraceConfig, RouteConfig } from '../../src/config/schema.ts'
 import { type Clock, systemClock } from '../../src/core/clock.ts'
 import { skipValue } from '../../src/core/msgpack-skip.ts'
 import { logIdOf } from '../../src/core/position.ts'
+import type { ResendChannel } from '../../src/ingest/dedupe.ts'
 import { IngestMain } from '../../src/ingest/ingest-main.ts'
 import { ScanKernel } from '../../src/kernel/scan-kernel.ts'
 import {
@@ -15,6 +16,7 @@ import {
   ingestCounterBytes,
   ingestCounterPlace
 } from '../../src/metrics/ingest-counters.ts'
+import { createResendMemory, type ResendMemory } from '../../src/server/resend-memory.ts'
 import { FRAME_HEADER, frameBytesOf, SEGMENT_HEADER } from '../../src/storage/format.ts'
 import { decodeFrameHeader, decodeGroups, isPayloadIntact } from '../../src/storage/frame.ts'
 import { parseSegmentName, segmentSalt } from '../../src/storage/segment-names.ts'
@@ -56,6 +58,9 @@ export interface HostOptions {
   readonly storage?: Storage
   /** Of all routes, or by log. */
   readonly recoveredIngestIds?: readonly string[] | Readonly<Record<string, readonly string[]>>
+  /** Instead of the ids: windows that another host uses too, and how the two tell each other. */
+  readonly resends?: ResendMemory
+  readonly channel?: ResendChannel
   readonly starts?: Readonly<Record<string, ShardStart>>
   readonly thread?: { readonly index: number; readonly count: number }
 }
@@ -114,6 +119,7 @@ export class IngestHost {
       inputModules: options.inputModules,
       store: STORE,
       shards: this.shards,
+      resends: options.resends ?? resendsOf(logs, options.recoveredIngestIds ?? []),
       doorbell: new SharedArrayBuffer(4),
       counters
     }
@@ -121,7 +127,7 @@ export class IngestHost {
       data: this.data,
       clock: options.clock ?? systemClock,
       storage: options.storage ?? nodeStorage,
-      channel: null,
+      channel: options.channel ?? null,
       post: (message) => this.messages.push(message),
       importModule: (url) => import(url)
     })
@@ -193,8 +199,7 @@ export class IngestHost {
       directory,
       logId: logIdOf(STORE.uuid, `${log}/${name}`),
       control: new SharedArrayBuffer(CONTROL_BLOCK_BYTES),
-      start: this.#options.starts?.[log] ?? FIRST_START,
-      recoveredIngestIds: idsOf(this.#options.recoveredIngestIds ?? [], log)
+      start: this.#options.starts?.[log] ?? FIRST_START
     }
   }
 }
@@ -205,6 +210,17 @@ const FIRST_START: ShardStart = {
   nextOrdinal: 0,
   prevValidEndByte: 0,
   lastAppendTimeMs: 0
+}
+
+/** Windows with what a start found, all of it in shard 0. */
+export function resendsOf(
+  logs: readonly string[],
+  ids: NonNullable<HostOptions['recoveredIngestIds']>
+): ResendMemory {
+  const stored = logs.filter((log) => !log.startsWith('dlq/in.'))
+  return createResendMemory(
+    new Map(stored.map((log) => [log, [[{ shardNumber: 0, ids: idsOf(ids, log) }]]]))
+  )
 }
 
 function idsOf(

@@ -1,17 +1,20 @@
 import { encode } from '@msgpack/msgpack'
 import t from 'tap'
-import { resendKey } from '../../../src/plugin/input.ts'
 import { FakeClock, settled } from '../../../test/support/fake-clock.ts'
 import { type Ack, AckLine, ackBytes } from './ack-line.ts'
 
 const TAG = Buffer.from('t')
 const id = (text: string): Buffer => Buffer.from(encode(text))
-const keyOf = (text: string): string => resendKey(TAG, id(text))
+/** How the recorder writes an id down. */
+const keyOf = (text: string | Uint8Array): string =>
+  Buffer.from(typeof text === 'string' ? id(text) : text).toString('hex')
 
 function build(dedupe: 'unconfirmed' | 'window' | 'off' = 'unconfirmed') {
   const clock = new FakeClock()
   const writes: string[] = []
   const news: string[] = []
+  /** Ids that came again meanwhile. */
+  const answered: string[] = []
   let resetCount = 0
   const line = new AckLine({
     clock,
@@ -19,9 +22,12 @@ function build(dedupe: 'unconfirmed' | 'window' | 'off' = 'unconfirmed') {
     resends: {
       isEmpty: true,
       find: () => 'fresh',
-      addStored: (key) => news.push(`stored ${key}`),
-      addPending: (key) => news.push(`pending ${key}`),
-      settle: (key, isStored) => news.push(`${isStored ? 'settled' : 'failed'} ${key}`)
+      addStored: (_tag, id, logs) => news.push(['stored', keyOf(id), ...(logs ?? [])].join(' ')),
+      addPending: (_tag, id) => news.push(`pending ${keyOf(id)}`),
+      settle: (_tag, id, isStored) => {
+        news.push(`${isStored ? 'settled' : 'failed'} ${keyOf(id)}`)
+        return answered.includes(keyOf(id))
+      }
     },
     write: (bytes, ackCount) => writes.push(`${ackCount} ${bytes.toString('hex')}`),
     reset: () => {
@@ -30,7 +36,7 @@ function build(dedupe: 'unconfirmed' | 'window' | 'off' = 'unconfirmed') {
     onDrained: () => {}
   })
   const add = (...ids: string[]): Ack => line.add(TAG, ackBytes(ids.map(id)))
-  return { add, clock, line, news, writes, resets: () => resetCount }
+  return { add, answered, clock, line, news, writes, resets: () => resetCount }
 }
 
 const wire = (...ids: string[]): string =>
@@ -102,9 +108,9 @@ t.test('an ack is confirmed by a byte of the sender or by five seconds of life',
   }
 })
 
-t.test('a window remembers what it acked, off remembers nothing', async (t) => {
+t.test('a window knows what it takes from the first, off knows nothing', async (t) => {
   for (const [dedupe, expected] of [
-    ['window', [`stored ${keyOf('a')}`, `pending ${keyOf('b')}`]],
+    ['window', [`pending ${keyOf('a')}`, `settled ${keyOf('a')}`, `pending ${keyOf('b')}`]],
     ['off', []]
   ] as const) {
     const { add, line, news } = build(dedupe)
@@ -123,7 +129,8 @@ t.test(
     const { add, line, news, resets, writes } = build()
     const lost = add('lost')
     const next = add('next')
-    lost.onRejected()
+    lost.onRejected('sync', ['routes/a'])
+    t.same(news, [`stored ${keyOf('lost')} routes/a`], 'one route has it')
     t.equal(resets(), 1)
     next.onDurable()
     await settled()
@@ -131,7 +138,23 @@ t.test(
     const late = add('late')
     line.close(0)
     news.length = 0
-    late.onRejected()
+    late.onRejected('sync')
     t.same(news, [`failed ${keyOf('late')}`])
   }
 )
+
+t.test('a sender that ended its half may send again before its acks are ready', async (t) => {
+  const { add, answered, line, news } = build()
+  const [twice, once] = [add('twice'), add('once')]
+  line.onEnd()
+  t.same(news, [`pending ${keyOf('twice')}`, `pending ${keyOf('once')}`])
+  add('late')
+  t.equal(news.at(-1), `pending ${keyOf('late')}`)
+  answered.push(keyOf('twice'))
+  twice.onDurable()
+  once.onDurable()
+  await settled()
+  news.length = 0
+  line.close(0)
+  t.same(news, [`stored ${keyOf('once')}`], 'what was answered elsewhere is not remembered')
+})

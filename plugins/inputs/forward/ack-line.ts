@@ -4,7 +4,7 @@
 // connection ends is handed to the resends. Limit: the messages between read and commit.
 
 import type { Clock } from '../../../src/core/clock.ts'
-import { type DurableListener, type Resends, resendKey } from '../../../src/plugin/input.ts'
+import type { DurableListener, Resends } from '../../../src/plugin/input.ts'
 
 /** MessagePack map of one key: 81 a3 'ack'. */
 const ACK_HEAD = Buffer.from([0x81, 0xa3, 0x61, 0x63, 0x6b])
@@ -30,8 +30,10 @@ export class Ack implements DurableListener {
   /** Ready to be sent: one map per message. */
   readonly bytes: Buffer
   isDurable = false
-  /** Keys handed to the resends when the connection ended before it was durable. */
-  pendingKeys: readonly string[] = []
+  /** The resends know of it and are told what becomes of it. */
+  isPending = false
+  /** Ids that came again and were answered there: nothing is to be remembered of them. */
+  #answered: Buffer[] = []
   /** Where the map of each message ends in `bytes`. */
   readonly #ends: readonly number[]
   readonly #line: AckLine
@@ -52,18 +54,24 @@ export class Ack implements DurableListener {
     this.#line.onReady(this)
   }
 
-  onRejected(): void {
-    this.#line.onRejected(this)
+  onRejected(_reason: string, storedIn: readonly string[] = []): void {
+    this.#line.onRejected(this, storedIn)
   }
 
-  /** Keys of its messages. */
-  keys(): string[] {
+  /** Chunk values of its messages whose sender may not know. */
+  ids(): Buffer[] {
     let start = 0
-    return this.#ends.map((end) => {
-      const key = resendKey(this.tag, this.bytes.subarray(start + ACK_HEAD.length, end))
+    const ids = this.#ends.map((end) => {
+      const id = this.bytes.subarray(start + ACK_HEAD.length, end)
       start = end
-      return key
+      return id
     })
+    if (this.#answered.length === 0) return ids
+    return ids.filter((id) => !this.#answered.some((each) => each.equals(id)))
+  }
+
+  noteAnswered(id: Buffer): void {
+    this.#answered.push(id)
   }
 }
 
@@ -75,6 +83,7 @@ export class AckLine {
   #unconfirmed: Ack[] = []
   #writtenMs = 0
   #isFlushing = false
+  #isEnded = false
   #isClosed = false
   readonly #flush = () => this.#writeReady()
 
@@ -90,6 +99,9 @@ export class AckLine {
   add(tag: Buffer, acks: AckBytes): Ack {
     const ack = new Ack(this, tag, acks)
     this.#waiting.push(ack)
+    // A window knows a message before it is durable: its sender may send it again on a second connection.
+    const { dedupe } = this.#options
+    if (dedupe === 'window' || (dedupe === 'unconfirmed' && this.#isEnded)) this.#setPending(ack)
     return ack
   }
 
@@ -98,19 +110,33 @@ export class AckLine {
     if (this.#unconfirmed.length > 0) this.#unconfirmed = []
   }
 
+  /**
+   * The sender ended its half: it may wait for its acks, or have given up and send again on another connection, before
+   * what it waits for is durable and this one is closed.
+   */
+  onEnd(): void {
+    if (this.#isEnded || this.#options.dedupe !== 'unconfirmed') return
+    this.#isEnded = true
+    for (const ack of this.#waiting) if (!ack.isDurable) this.#setPending(ack)
+  }
+
   onReady(ack: Ack): void {
-    if (this.#isClosed) this.#settle(ack, true)
-    else if (!this.#isFlushing && this.#waiting[0] === ack) {
+    this.#settle(ack, true)
+    if (this.#isClosed) return
+    if (!this.#isFlushing && this.#waiting[0] === ack) {
       this.#isFlushing = true
       queueMicrotask(this.#flush)
     }
   }
 
-  onRejected(ack: Ack): void {
-    if (this.#isClosed) {
-      this.#settle(ack, false)
-      return
+  /** `storedIn`: logs that have its messages; they need them no second time. */
+  onRejected(ack: Ack, storedIn: readonly string[]): void {
+    const { dedupe, resends } = this.#options
+    this.#settle(ack, false)
+    if (dedupe !== 'off' && storedIn.length > 0) {
+      for (const id of ack.ids()) resends.addStored(ack.tag, id, storedIn)
     }
+    if (this.#isClosed) return
     this.#waiting = this.#waiting.filter((other) => other !== ack)
     this.#options.reset()
   }
@@ -119,27 +145,39 @@ export class AckLine {
   close(unwrittenBytes: number): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    const { clock, dedupe, resends } = this.#options
-    if (dedupe === 'off') return
-    const isRecent = clock.monotonicMs() - this.#writtenMs < CONFIRM_MS
-    if (dedupe === 'unconfirmed' && (isRecent || unwrittenBytes > 0)) {
-      for (const ack of this.#unconfirmed) for (const key of ack.keys()) resends.addStored(key)
-    }
-    for (const ack of this.#waiting) {
-      if (ack.isDurable) {
-        for (const key of ack.keys()) resends.addStored(key)
-      } else {
-        ack.pendingKeys = ack.keys()
-        for (const key of ack.pendingKeys) resends.addPending(key)
-      }
-    }
+    if (this.#options.dedupe === 'unconfirmed') this.#handOver(unwrittenBytes)
     this.#waiting = []
     this.#unconfirmed = []
   }
 
+  /** What the sender may not know. */
+  #handOver(unwrittenBytes: number): void {
+    const { clock } = this.#options
+    const isRecent = clock.monotonicMs() - this.#writtenMs < CONFIRM_MS
+    if (isRecent || unwrittenBytes > 0) for (const ack of this.#unconfirmed) this.#setStored(ack)
+    for (const ack of this.#waiting) {
+      if (ack.isDurable) this.#setStored(ack)
+      else if (!ack.isPending) this.#setPending(ack)
+    }
+  }
+
+  #setStored(ack: Ack): void {
+    for (const id of ack.ids()) this.#options.resends.addStored(ack.tag, id, null)
+  }
+
+  #setPending(ack: Ack): void {
+    ack.isPending = true
+    for (const id of ack.ids()) this.#options.resends.addPending(ack.tag, id)
+  }
+
   #settle(ack: Ack, isStored: boolean): void {
-    for (const key of ack.pendingKeys) this.#options.resends.settle(key, isStored)
-    ack.pendingKeys = []
+    if (!ack.isPending) return
+    ack.isPending = false
+    const { dedupe, resends } = this.#options
+    for (const id of ack.ids()) {
+      const isAnswered = resends.settle(ack.tag, id, isStored, dedupe === 'window')
+      if (isAnswered) ack.noteAnswered(id)
+    }
   }
 
   #writeReady(): void {
@@ -163,13 +201,9 @@ export class AckLine {
   }
 
   #remember(ready: readonly Ack[]): void {
-    const { clock, dedupe, resends } = this.#options
-    if (dedupe === 'unconfirmed') {
-      this.#writtenMs = clock.monotonicMs()
-      this.#unconfirmed.push(...ready)
-    } else if (dedupe === 'window') {
-      for (const ack of ready) for (const key of ack.keys()) resends.addStored(key)
-    }
+    if (this.#options.dedupe !== 'unconfirmed') return
+    this.#writtenMs = this.#options.clock.monotonicMs()
+    this.#unconfirmed.push(...ready)
   }
 }
 

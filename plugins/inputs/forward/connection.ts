@@ -159,6 +159,7 @@ export class ForwardConnection implements StreamReader, BytesHolder {
 
   onEnd(): void {
     this.#isEnded = true
+    this.#line.onEnd()
     this.#endWhenDone()
   }
 

@@ -6,13 +6,12 @@
 import { skipValue } from '../../../src/core/msgpack-skip.ts'
 import { INVALID_REASONS, type ScanUnit } from '../../../src/kernel/scan-unit.ts'
 import { CommitCount } from '../../../src/plugin/commit-count.ts'
-import {
-  type AppendSource,
-  type DurableListener,
-  type InputContext,
-  type RefusedBytes,
-  type Run,
-  resendKey
+import type {
+  AppendSource,
+  DurableListener,
+  InputContext,
+  RefusedBytes,
+  Run
 } from '../../../src/plugin/input.ts'
 import { entryRuns, refusedBytes, runsByTag } from '../../../src/plugin/unit-runs.ts'
 import { type Ack, type AckLine, ackBytes } from './ack-line.ts'
@@ -29,7 +28,12 @@ export interface UnitStoreOptions {
 }
 
 type Part =
-  | { readonly kind: 'append'; readonly runs: readonly Run[] }
+  | {
+      readonly kind: 'append'
+      readonly runs: readonly Run[]
+      /** Logs that have it from before. */
+      readonly storedIn?: readonly string[]
+    }
   | { readonly kind: 'refuse'; readonly letter: RefusedBytes }
 
 /** How far a unit came. */
@@ -42,7 +46,8 @@ interface Started {
 
 /** Messages of a unit that are stored already, or will be; the others are stored one by one. */
 interface StoredBefore {
-  readonly messages: ReadonlySet<number>
+  /** By the number of the message; null: all of it is stored, or will be; else the logs that have it. */
+  readonly messages: ReadonlyMap<number, readonly string[] | null>
   /** Told when those that are not durable yet are. */
   readonly pending: readonly LateListener[]
 }
@@ -65,7 +70,7 @@ export class UnitStore {
     const parts =
       storedBefore === null
         ? this.#partsOf(unit, bytes, tag, ids[0] ?? null)
-        : messageParts(unit, bytes, tag, storedBefore.messages)
+        : this.#missingParts(unit, bytes, tag, ids[0] ?? null, storedBefore)
     this.#started ??= this.#start(this.#ackOf(tag, ids), parts.length, storedBefore)
     if (!this.#offer(parts)) return false
     this.#count(unit, storedBefore)
@@ -92,7 +97,7 @@ export class UnitStore {
       if (part === undefined) break
       const outcome =
         part.kind === 'append'
-          ? context.appender.append(source, part.runs, started.listener)
+          ? context.appender.append(source, part.runs, started.listener, part.storedIn)
           : context.appender.refuse(source, part.letter, started.listener)
       if (outcome === 'full') return false
       if (part.kind === 'refuse') context.counters.add('dead_letters', 1)
@@ -127,16 +132,36 @@ export class UnitStore {
   ): StoredBefore | null {
     const { dedupe, context } = this.#options
     if (ids.length === 0 || dedupe === 'off' || context.resends.isEmpty) return null
-    const found = { messages: new Set<number>(), pending: [] as LateListener[] }
+    const found = {
+      messages: new Map<number, readonly string[] | null>(),
+      pending: [] as LateListener[]
+    }
+    const isKept = dedupe === 'window'
+    const isWholeOnly = hasOtherParts(unit)
     for (const [message, id] of idsByMessage(unit, bytes, ids)) {
-      const late = new LateListener()
-      const state = context.resends.find(resendKey(tag, id), dedupe === 'window', late)
-      if (state === 'fresh') continue
-      if (state === 'pending') found.pending.push(late)
-      found.messages.add(message)
+      const listener = new LateListener()
+      const answer = context.resends.find({ tag, id, isKept, isWholeOnly, listener })
+      if (answer === 'fresh') continue
+      if (answer === 'pending') found.pending.push(listener)
+      found.messages.set(message, typeof answer === 'string' ? null : answer.storedIn)
       context.counters.add('duplicate_chunks', 1)
     }
     return found.messages.size === 0 ? null : found
+  }
+
+  /** What is left of a unit of which something is stored. */
+  #missingParts(
+    unit: ScanUnit,
+    bytes: Buffer,
+    tag: Buffer,
+    id: Buffer | null,
+    { messages }: StoredBefore
+  ): Part[] {
+    if (unit.kind === 'messages') return messageParts(unit, bytes, tag, messages)
+    const storedIn = messages.get(0)
+    if (storedIn === null || storedIn === undefined) return []
+    const parts = this.#partsOf(unit, bytes, tag, id)
+    return parts.map((part) => (part.kind === 'append' ? { ...part, storedIn } : part))
   }
 
   #partsOf(unit: ScanUnit, bytes: Buffer, tag: Buffer, id: Buffer | null): Part[] {
@@ -163,7 +188,8 @@ export class UnitStore {
     const { counters } = this.#options.context
     if (storedBefore === null) counters.add('received_records', unit.recordCount)
     else if (unit.kind === 'messages') {
-      counters.add('received_records', unit.messageCount - storedBefore.messages.size)
+      const wholeCount = [...storedBefore.messages.values()].filter((logs) => logs === null).length
+      counters.add('received_records', unit.messageCount - wholeCount)
     }
     if (unit.kind === 'skipped') {
       counters.add(`forward_nonlog_dropped_total/${SIGNALS[unit.signal] ?? ''}`, 1)
@@ -225,18 +251,25 @@ function messageRun(
   }
 }
 
-/** The messages of a unit that are not stored yet, one by one. A body that is stored has no part. */
+/** Whether entries are not all that has to be stored: a rest that no step can read, or batches under other tags. */
+function hasOtherParts(unit: ScanUnit): boolean {
+  if (unit.kind === 'messages') return false
+  return unit.invalidTotal > 0 || unit.giveUpReason !== null || unit.nestedBatchCount > 0
+}
+
+/** The messages of a unit that are not stored everywhere yet, one by one. */
 function messageParts(
   unit: ScanUnit,
   bytes: Buffer,
   tag: Buffer,
-  storedBefore: ReadonlySet<number>
+  storedBefore: StoredBefore['messages']
 ): Part[] {
-  if (unit.kind !== 'messages') return []
   const parts: Part[] = []
   for (const [message, { start, end }] of messagePlaces(unit, bytes).entries()) {
-    if (storedBefore.has(message)) continue
-    parts.push({ kind: 'append', runs: [messageRun(unit, bytes, tag, start, end, 1)] })
+    const storedIn = storedBefore.get(message)
+    if (storedIn === null) continue
+    const runs = [messageRun(unit, bytes, tag, start, end, 1)]
+    parts.push({ kind: 'append', runs, ...(storedIn === undefined ? {} : { storedIn }) })
   }
   return parts
 }
