@@ -2,6 +2,7 @@ import t from 'tap'
 import { logIdOf, positionId } from '../../src/core/position.ts'
 import { decodeFrameHeader, encodeFrameHeader } from '../../src/storage/frame.ts'
 import { segmentFileName, segmentSalt } from '../../src/storage/segment-names.ts'
+import { build, damaged, filesOf, framesOf, range, reopen } from '../support/damaged-shard.ts'
 import { FakeClock, settled } from '../support/fake-clock.ts'
 import { seededRandom } from '../support/seeded-random.ts'
 import {
@@ -15,64 +16,6 @@ import {
   STORE
 } from '../support/shard-harness.ts'
 import { SimulatedStorage } from '../support/simulated-storage.ts'
-
-const range = (first: number, count: number) => Array.from({ length: count }, (_, at) => first + at)
-
-interface Built {
-  readonly storage: SimulatedStorage
-  readonly ids: readonly number[]
-  /** Files oldest first. */
-  readonly files: readonly string[]
-}
-
-/** One record per frame; `isClosed` leaves the footer of a clean stop. */
-async function build(
-  frameCount: number,
-  options: { segmentBytes?: number; paddingBytes?: number; isClosed?: boolean } = {}
-): Promise<Built> {
-  const storage = new SimulatedStorage()
-  const { segmentBytes = 1024 * 1024, paddingBytes = 40, isClosed = false } = options
-  const shard = new ShardHarness({ storage, clock: new FakeClock(), segmentBytes })
-  for (const id of range(0, frameCount)) {
-    shard.append([id], { paddingBytes })
-    shard.writer.commit()
-    await settled()
-  }
-  if (isClosed) await shard.writer.close()
-  storage.kill()
-  return { storage, ids: shard.acked, files: filesOf(storage) }
-}
-
-function filesOf(storage: SimulatedStorage): string[] {
-  return storage
-    .readdir(DIRECTORY)
-    .filter((name) => name.endsWith('.seg'))
-    .sort()
-    .map((name) => `${DIRECTORY}/${name}`)
-}
-
-function reopen(storage: SimulatedStorage): ShardHarness {
-  return new ShardHarness({ storage, clock: new FakeClock(1_700_000_100_000) })
-}
-
-/** A copy of the disk on which one file is changed. */
-function damaged(built: Built, file: string, change: (bytes: Buffer) => Buffer): SimulatedStorage {
-  const storage = built.storage.clone()
-  storage.put(file, change(built.storage.bytesOf(file)))
-  return storage
-}
-
-/** Places of the frames in a file of frames that are all intact. */
-function framesOf(bytes: Buffer): { startByte: number; endByte: number }[] {
-  const frames: { startByte: number; endByte: number }[] = []
-  let at = 64
-  while (at + 72 <= bytes.length && bytes.toString('latin1', at, at + 4) === 'MRB1') {
-    const endByte = at + 72 + Math.ceil(bytes.readUInt32LE(at + 4) / 8) * 8
-    frames.push({ startByte: at, endByte })
-    at = endByte
-  }
-  return frames
-}
 
 /** Records and holes cover every offset below the end exactly once. */
 function isExact(shard: ShardHarness): boolean {
