@@ -24,7 +24,8 @@ interface ReconcileOptions extends DirectoryOptions {
 export interface Account {
   /** `routes/web`, `dlq/out.search`, `park/web/search` */
   readonly log: string
-  readonly shard: number
+  /** `00`; `old/00` for one that the route adopted from `old`. */
+  readonly shard: string
   /** Null: a log that nobody drains. */
   readonly destination: string | null
   readonly appended: number
@@ -68,7 +69,7 @@ function accountOfStatus(cursor: CursorStatus): Account {
   const { appended, deadLettered, destination, dropped, duplicateSuppressed, lost, moved } = cursor
   return {
     log: `routes/${cursor.route}`,
-    shard: Number(cursor.shard),
+    shard: cursor.shard,
     destination,
     appended,
     // The server counts what a destination had already among the delivered.
@@ -99,7 +100,7 @@ function directoryAccounts(view: StoreView): Account[] {
 }
 
 function accountOfCursor(shard: ReadableShard, { content, finished, output }: CursorView): Account {
-  const place = { log: shard.log, shard: shard.shardNumber, destination: output }
+  const place = { log: shard.log, shard: shardLabel(shard), destination: output }
   const none = { delivered: 0, duplicateSuppressed: 0, deadLettered: 0, moved: 0 }
   const { endOffset, oldestOffset } = shard.segments
   if (content === null || finished === null) {
@@ -122,12 +123,14 @@ function accountOfCursor(shard: ReadableShard, { content, finished, output }: Cu
   return { ...place, ...account, unreadable, fault }
 }
 
+const shardLabel = ({ shardNumber }: ReadableShard): string => String(shardNumber).padStart(2, '0')
+
 /** What nobody drains is stored or was deleted to make room. */
 function undrained(shard: ReadableShard): Account {
   const { endOffset, oldestOffset } = shard.segments
   return {
     log: shard.log,
-    shard: shard.shardNumber,
+    shard: shardLabel(shard),
     destination: null,
     appended: endOffset,
     delivered: 0,

@@ -8,6 +8,7 @@ import type { OutputLog } from '../plugin/output.ts'
 import type { VisibleEnd } from '../storage/append.ts'
 import type { Cursor, Outcome } from '../storage/cursor.ts'
 import type { CursorAccount } from '../storage/cursor-account.ts'
+import { DamageLog } from '../storage/damage-log.ts'
 import { ResendHold } from '../storage/resend-hold.ts'
 import { deleteBelow, dropOldest, heldOffset, passOver } from '../storage/retention.ts'
 import { removeShard } from '../storage/retired-shard.ts'
@@ -91,6 +92,8 @@ export class ShardLog {
   /** Given back before its file was deleted. */
   #advancedBytes = 0
   readonly #readers = new Set<SegmentHold>()
+  /** Damage that destinations met. */
+  readonly damage: DamageLog
 
   constructor(options: ShardLogOptions) {
     this.log = options.log
@@ -101,6 +104,12 @@ export class ShardLog {
     this.#options = options
     this.#words = new BigInt64Array(options.control)
     this.#hold = new ResendHold(options.clock)
+    this.damage = new DamageLog(options.segments, options.directory, (note) =>
+      options.outputLog.error(
+        { log: options.log, shard: options.shardNumber, note, event: 'queue.damage' },
+        'stored records are damaged'
+      )
+    )
   }
 
   get segments(): ShardSegments {
@@ -243,8 +252,16 @@ export class ShardLog {
     const log = this
     return {
       logId: this.logId,
-      next: () => reader.next(),
-      judge: (first, end) => segments.judge(first, end),
+      next() {
+        const taken = reader.next()
+        if (taken?.kind === 'hole') log.damage.note(taken)
+        return taken
+      },
+      judge(first, end) {
+        const holes = segments.judge(first, end)
+        for (const hole of holes) log.damage.note(hole)
+        return holes
+      },
       segment(ordinal) {
         const found = segments.all[ordinal - (segments.all[0]?.ordinal ?? 0)]
         if (found === undefined) throw new Error(`segment ${ordinal} of ${log.log} is gone`)

@@ -98,6 +98,18 @@ const ROUTER_METRICS: readonly MetricFamily[] = [
   family('queue_dlq_bytes', 'gauge', ['log'], 'Bytes of the dead letters, by log.'),
   family('queue_durability_info', 'gauge', ['route', 'policy'], 'Durability of a route; always 1.'),
   family(
+    'queue_corrupt_frames_total',
+    'counter',
+    SHARD,
+    'Damaged frames that deliveries met; each counts once, and as one where frames cannot be told apart.'
+  ),
+  family(
+    'queue_quarantined_bytes',
+    'gauge',
+    SHARD,
+    'Bytes of damaged ranges that are kept in the quarantine of the queue.'
+  ),
+  family(
     'queue_recovery_unacked_records_total',
     'counter',
     SHARD,

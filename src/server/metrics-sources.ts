@@ -104,6 +104,8 @@ function provideShards(
   each('queue_segments', ({ shardLog }) => shardLog.segments.all.length)
   each('queue_disk_bytes', ({ shardLog }) => shardLog.heldBytes)
   each('queue_recovery_unacked_records_total', ({ unackedRecords }) => unackedRecords)
+  each('queue_corrupt_frames_total', ({ shardLog }) => shardLog.damage.frameCount)
+  each('queue_quarantined_bytes', ({ shardLog }) => shardLog.damage.quarantinedBytes)
   registry.provide('queue_state', () =>
     routes().flatMap((opened) =>
       SHARD_STATES.map((state) => ({

@@ -17,7 +17,7 @@ import {
   walked,
   walkHeaders
 } from './log-end.ts'
-import { quarantineRange } from './quarantine.ts'
+import { Quarantine } from './quarantine.ts'
 import { PayloadReader, type ScanResult, scanSegment } from './segment-scan.ts'
 import type { RecoveryResult } from './segments.ts'
 import {
@@ -174,10 +174,9 @@ function quarantine(
   tail: LogTail,
   notes: string[]
 ): void {
+  const copies = new Quarantine(options.storage, options.directory)
   const range = { segmentPath: last.path, reason: 'recovery' }
-  for (const hole of scan.holes) {
-    notes.push(quarantineRange(options.storage, file, { ...range, ...hole }))
-  }
+  for (const hole of scan.holes) notes.push(copies.copyRange(file, { ...range, ...hole }))
   if (!scan.hasTailBytes || last.byteCount <= tail.byte) return
   const rest = {
     startByte: scan.endByte,
@@ -185,7 +184,7 @@ function quarantine(
     firstOffset: scan.endOffset,
     endOffset: scan.endOffset + scan.tornRecords
   }
-  notes.push(quarantineRange(options.storage, file, { ...range, ...rest }))
+  notes.push(copies.copyRange(file, { ...range, ...rest }))
 }
 
 /** Ids of the segments before the last, as far back as the bounds allow, then those of the last. */

@@ -9,7 +9,7 @@ import { readTolerant } from './damage-read.ts'
 import { INCOMPATIBLE_KNOWN, SEGMENT_HEADER } from './format.ts'
 import { checkFormat } from './format-version.ts'
 import type { FrameHash } from './frame.ts'
-import { quarantineFile } from './quarantine.ts'
+import { Quarantine } from './quarantine.ts'
 import { decodeSegmentHeader } from './segment-file.ts'
 import { parseSegmentName } from './segment-names.ts'
 import type { Storage } from './storage.ts'
@@ -98,7 +98,8 @@ export function removeSuperseded(storage: Storage, segment: SegmentFileInfo): st
   } catch (error) {
     return `${segment.path}: superseded, not removed: ${errorText(error)}`
   }
-  return quarantineFile(storage, segment.path, 'superseded by a later epoch')
+  const quarantine = new Quarantine(storage, path.dirname(segment.path))
+  return quarantine.moveFile(segment.path, 'superseded by a later epoch')
 }
 
 /** Whether anything but zeros stands behind the header. */

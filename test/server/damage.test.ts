@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { command } from '../support/command-line.ts'
 import { eventually } from '../support/eventually.ts'
 import { FakeOpenSearch } from '../support/fake-opensearch.ts'
 import { freePort } from '../support/free-port.ts'
@@ -42,6 +43,15 @@ function runsOf(seqs: readonly number[]): number[][] {
     else runs.push([seq])
   }
   return runs
+}
+
+/** Records that the descriptions in the quarantine speak of. */
+function quarantined(folder: string): number {
+  const directory = join(folder, 'data/routes/all/quarantine')
+  return readdirSync(directory)
+    .filter((name) => name.endsWith('.json'))
+    .map((name) => JSON.parse(readFileSync(join(directory, name), 'utf8')))
+    .reduce((sum, { recordCount }) => sum + recordCount, 0)
 }
 
 t.test('Q05 Q06 damage in sealed segments costs the records that it hit, counted', async (t) => {
@@ -92,6 +102,18 @@ outputs:
   ]
   t.not(files[0], files[1], 'in several files')
 
+  const dataDir = ['--data-dir', join(setup.folder, 'data')]
+  const verified = await command(['queue', 'verify', '--deep', '--json', ...dataDir])
+  t.equal(verified.exitCode, 1)
+  const reported = verified.out
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  const verdict = reported.pop()
+  const before = await command(['queue', 'reconcile', '--json', ...dataDir])
+  t.equal(before.exitCode, 0, 'damage that nobody has passed is pending')
+  t.match(JSON.parse(before.out)[0], { log: 'dlq/in.load', pending: 0 })
+
   search.reset()
   const second = await startRouter(t, setup)
   const { cursors } = await eventually('everything has a fate', LIMIT_MS, async () => {
@@ -122,5 +144,26 @@ outputs:
   t.equal(imbalance(cursor!), 0)
   t.equal(arrived.length, RECORDS - missing.length, 'each once')
   t.equal(await second.metric('millrace_queue_lost_records_total'), missing.length)
+
+  t.equal(verdict.lostRecords, missing.length, 'verify --deep said so before')
+  const first500 = reported.find(({ firstOffset }) => firstOffset === 500)
+  t.match(first500, { kind: 'records', recordCount: CHUNK, unfinished: { search: CHUNK } })
+  const metric = (name: string) => second.metric(`millrace_queue_${name}`)
+  // Two frames with a wrong payload; what was zeroed ends in a frame whose header is whole, or does not.
+  const corrupt = await metric('corrupt_frames_total')
+  t.ok(corrupt === 3 || corrupt === 4 || corrupt === 5, `${corrupt} damaged frames`)
+  t.same(quarantined(setup.folder), missing.length, 'copies say how many records they held')
+  t.ok((await metric('quarantined_bytes')) > 60_000)
+  const live = await command(['queue', 'reconcile', '--admin', `127.0.0.1:${adminPort}`])
+  t.match(live, { exitCode: 0, out: / corrupt \d+ +yes\n$/ })
   t.equal(await second.stop(), 0)
+  const after = await command(['queue', 'reconcile', '--json', ...dataDir])
+  t.equal(after.exitCode, 0)
+  const account = JSON.parse(after.out).find(({ log }: { log: string }) => log === 'routes/all')
+  t.match(account, {
+    appended: RECORDS,
+    lost: { corrupt: missing.length },
+    pending: 0,
+    fault: null
+  })
 })
