@@ -43,8 +43,9 @@ export class Quarantine {
     this.#shardDirectory = shardDirectory
   }
 
-  /** Bytes of the files that stem from this shard. */
+  /** Bytes of the files that stem from this shard; others write there too (the scrub), so it is counted anew. */
   get byteCount(): number {
+    this.#held = null
     return this.#usage().byteCount
   }
 

@@ -2,13 +2,14 @@
 // Checks a piece of a sealed segment before anybody needs it: headers, hashes, and that payloads open. Changes nothing but
 // the quarantine, where it keeps what it found. It counts no loss: cursors do when they pass a hole, once.
 
+import path from 'node:path'
 import { errnoOf } from '../core/errors.ts'
 import type { ScrubRequest, ScrubResult } from '../threads/messages.ts'
 import { SEGMENT_HEADER } from './format.ts'
 import type { FrameHash } from './frame.ts'
 import { FrameSearch } from './frame-search.ts'
 import type { PayloadDecoder } from './payload-decoder.ts'
-import { quarantineRange } from './quarantine.ts'
+import { Quarantine } from './quarantine.ts'
 import { PayloadReader, type ScanHole } from './segment-scan.ts'
 import type { Storage } from './storage.ts'
 
@@ -68,9 +69,10 @@ export function scrubPiece(request: ScrubRequest, tools: ScrubTools): ScrubResul
       walk.offset = endOffset
       walk.byte = endByte
     }
+    const quarantine = new Quarantine(storage, path.dirname(request.segment.path))
     const notes = walk.damages.map((hole) => {
       const range = { ...hole, segmentPath: request.segment.path, reason: 'scrub' }
-      return { ...hole, note: quarantineRange(storage, file, range) }
+      return { ...hole, note: quarantine.copyRange(file, range) }
     })
     return {
       kind: 'scrubbed',
