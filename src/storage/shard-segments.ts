@@ -18,7 +18,7 @@ import type { Hole, RecoveryResult } from './segments.ts'
 import type { Storage } from './storage.ts'
 
 /** Descriptors that one shard keeps open for reading: the newest segment of the writer, and another one. */
-const OPEN_FILES_MAX = 2
+const OPEN_FILES_MAX = 1
 
 export interface ShardSegmentsOptions {
   readonly storage: Storage
