@@ -27,6 +27,7 @@ import { LiveQueueChanges } from './server/queue-changes.ts'
 import { Scrubber } from './server/scrub.ts'
 import { ServerStatus } from './server/server-status.ts'
 import { Store } from './server/store.ts'
+import { AgeClock } from './storage/age-clock.ts'
 import { nodeStorage } from './storage/storage.ts'
 import { watchDoorbell } from './threads/doorbell.ts'
 
@@ -121,6 +122,7 @@ class Parts {
   readonly #freeSpace: FreeSpace
   readonly #housekeeping: Housekeeping
   readonly #scrubber: Scrubber
+  readonly #ages = new AgeClock(systemClock)
 
   constructor(options: StartOptions) {
     const { config, log, registry, version } = options
@@ -136,6 +138,7 @@ class Parts {
     })
     this.#disk = this.#watchDisk(options)
     this.#freeSpace = this.#watchSpace(log)
+    this.#rememberAges(log)
     this.ingest = new IngestThreads({
       config,
       registry,
@@ -194,7 +197,7 @@ class Parts {
     for (const doorbell of this.ingest.doorbells) {
       void watchDoorbell(doorbell, () => this.#refresh(), this.#watch.signal)
     }
-    this.#housekeeping = this.#keepHouse()
+    this.#housekeeping = this.#keepHouse(log)
   }
 
   /** Front to back. */
@@ -287,22 +290,45 @@ class Parts {
     })
   }
 
-  #keepHouse(): Housekeeping {
+  #keepHouse(log: OutputLog): Housekeeping {
     return new Housekeeping({
       clock: systemClock,
+      log,
       routes: this.#config.routes,
+      segmentBytesMax: this.#config.queue.segmentBytesMax,
       freeSpace: this.#freeSpace,
       disk: this.#disk,
+      ages: this.#ages,
+      seal: (shardLog) => this.ingest.seal(shardLog.log, shardLog.shardNumber),
       deadLetters: this.deadLetters,
       shardsOf: (routeId) =>
         this.store.shardsOf(`routes/${routeId}`).map(({ shardLog }) => shardLog)
     })
   }
 
+  /** The time since the newest record counts as age only as far as somebody can vouch for it. */
+  #rememberAges(log: OutputLog): void {
+    const newestMs = this.store.shards.reduce(
+      (newest, { spec }) => Math.max(newest, spec.start.lastAppendTimeMs),
+      0
+    )
+    const gapMs = this.#ages.began(newestMs)
+    if (gapMs === 0 || this.#config.routes.every(({ ageMsMax }) => ageMsMax === null)) return
+    log.warn(
+      {
+        event: 'queue.age_gap',
+        gapMs: Math.round(gapMs),
+        newest: new Date(newestMs).toISOString()
+      },
+      'nothing was stored for longer than an hour before this start, or a clock jumped: that time does not count towards max_age'
+    )
+  }
+
   /** Takes over what the ingest threads made visible and wakes the lanes. */
   #refresh(): void {
     for (const { shardLog } of this.store.shards) shardLog.refresh()
     this.delivery.wake()
+    this.#housekeeping.rang()
   }
 
   #lettersOf(routeId: string, outputId: string, shardLog: ShardLog): WriteLetters {

@@ -182,7 +182,7 @@ export class Destination {
     const { lettersOf, park, pool } = this.#options
     const rowsOf = park.rowsOf(shardLog)
     const turn = this.#turns.lane()
-    return this.#createLane({
+    const lane = this.#createLane({
       slots: turn,
       pool: {
         run: (task, deadlineMs) => {
@@ -201,6 +201,8 @@ export class Destination {
       },
       onProgress: () => shardLog.progress()
     })
+    shardLog.setInFlight(cursor, (first, end) => lane.inFlightWithin(first, end))
+    return lane
   }
 
   #createLane(

@@ -9,23 +9,20 @@ import type { VisibleEnd } from '../storage/append.ts'
 import type { Cursor, Outcome } from '../storage/cursor.ts'
 import type { CursorAccount } from '../storage/cursor-account.ts'
 import { DamageLog } from '../storage/damage-log.ts'
-import { ResendHold } from '../storage/resend-hold.ts'
-import { deleteBelow, dropOldest, heldOffset, passOver } from '../storage/retention.ts'
+import { bytesFrom, type Holder } from '../storage/retention.ts'
 import { removeShard } from '../storage/retired-shard.ts'
 import { ShardReader } from '../storage/shard-reader.ts'
 import type { ShardSegments } from '../storage/shard-segments.ts'
 import type { NewSegment } from '../threads/messages.ts'
 import { SHARD_STATES, type ShardState, unpackEnd, WORD } from '../threads/shared.ts'
 import type { LaneCursor, LaneSource } from './lane-source.ts'
+import { type RetentionRules, type SegmentHold, ShardRetention } from './shard-retention.ts'
 import type { Fate } from './task-settlement.ts'
 
 /** Cursors are written at most this often, milliseconds... */
 const PERSIST_EVERY_MS = 1000
 /** ...or after so many finished records: that many at most are sent again after a crash. */
 const PERSIST_AFTER_RECORDS = 50_000
-
-/** Share of what a shard may hold up to which delivered segments wait for a replay that reads them. */
-const READERS_SHARE = 0.9
 
 export interface ShardLogOptions {
   /** `routes/<route>`. */
@@ -41,8 +38,8 @@ export interface ShardLogOptions {
   readonly segments: ShardSegments
   readonly clock: Clock
   readonly outputLog: OutputLog
-  /** Share of the shard in what its route may hold. */
-  readonly bytesMax: number
+  /** Append time of the newest record that recovery found. */
+  readonly recoveredEndMs: number
   /** Control block of the shard. */
   readonly control: SharedArrayBuffer
   /** Space was given back. */
@@ -58,18 +55,6 @@ export interface Retirement {
   readonly onRemoved: () => void
 }
 
-/** A destination's cursor and whether it holds segments. */
-interface Holder {
-  readonly cursor: Cursor
-  readonly isRequired: boolean
-}
-
-/** Delivered segments that are read once more; whoever made it moves it on and releases it. */
-export interface SegmentHold {
-  /** Segments that hold this offset or later ones stay. */
-  fromOffset: number
-}
-
 export class ShardLog {
   readonly log: string
   readonly shardNumber: number
@@ -78,8 +63,7 @@ export class ShardLog {
   readonly logId: Uint8Array
   readonly #options: ShardLogOptions
   readonly #words: BigInt64Array
-  readonly #holders: Holder[] = []
-  readonly #hold: ResendHold
+  readonly #retention: ShardRetention
   #settling: Promise<void> | null = null
   #isSettlingAgain = false
   #lastPersistMs = 0
@@ -89,9 +73,6 @@ export class ShardLog {
   /** Why cursors were not written last time; '': they were. */
   #troubleErrno = ''
   #isRemoved = false
-  /** Given back before its file was deleted. */
-  #advancedBytes = 0
-  readonly #readers = new Set<SegmentHold>()
   /** Damage that destinations met. */
   readonly damage: DamageLog
 
@@ -103,13 +84,19 @@ export class ShardLog {
     this.logId = options.logId
     this.#options = options
     this.#words = new BigInt64Array(options.control)
-    this.#hold = new ResendHold(options.clock)
     this.damage = new DamageLog(options.segments, options.directory, (note) =>
       options.outputLog.error(
         { log: options.log, shard: options.shardNumber, note, event: 'queue.damage' },
         'stored records are damaged'
       )
     )
+    this.#retention = new ShardRetention({
+      segments: options.segments,
+      clock: options.clock,
+      recoveredEndMs: options.recoveredEndMs,
+      keepsIds: options.retirement?.keepsIds ?? true,
+      onDeleted: (byteCount) => this.#deleted(byteCount)
+    })
   }
 
   get segments(): ShardSegments {
@@ -160,11 +147,55 @@ export class ShardLog {
   }
 
   get holders(): readonly Holder[] {
-    return this.#holders
+    return this.#retention.holders
   }
 
-  addHolder(cursor: Cursor, isRequired: boolean): void {
-    this.#holders.push({ cursor, isRequired })
+  /** Bytes of delivered segments that are still there: they give way to new records, and do not count against them. */
+  get keptBytes(): number {
+    return this.#word(WORD.keptBytes)
+  }
+
+  /** Append time of the oldest stored record; null: none can be read. */
+  get oldestMs(): number | null {
+    return this.#retention.oldestMs
+  }
+
+  addHolder(cursor: Cursor, isRequired: boolean, lagBytesMax: number | null = null): void {
+    this.#retention.holders.push({ cursor, isRequired, lagBytesMax, inFlightWithin: () => [] })
+  }
+
+  /** Who knows what of a cursor's records is on the wire: its lane. */
+  setInFlight(cursor: Cursor, inFlightWithin: Holder['inFlightWithin']): void {
+    const { holders } = this.#retention
+    const index = holders.findIndex((holder) => holder.cursor === cursor)
+    const holder = holders[index]
+    if (holder !== undefined) holders[index] = { ...holder, inFlightWithin }
+  }
+
+  /** Every destination has everything, and that is durable. */
+  get isFinished(): boolean {
+    return this.holders.every(({ cursor }) => cursor.durableLowOffset >= this.endOffset)
+  }
+
+  /** Whether the newest segment may get more frames. */
+  get isOpen(): boolean {
+    const last = this.segments.all.at(-1)
+    return last !== undefined && this.segments.at(last.ordinal)?.isComplete === false
+  }
+
+  /** Rules of the route; without any, segments go as soon as they are finished. */
+  govern(rules: RetentionRules): void {
+    this.#retention.govern(rules)
+  }
+
+  /** Bytes that wait for a destination; within a segment by share. */
+  pendingBytes(cursor: Cursor): number {
+    return bytesFrom(this.segments, cursor.lowOffset)
+  }
+
+  /** Append time of the oldest record that waits for a destination, to a segment; null: none waits. */
+  pendingSinceMs(cursor: Cursor): number | null {
+    return cursor.lowOffset < this.endOffset ? this.#retention.msOf(cursor.lowOffset) : null
   }
 
   /**
@@ -172,13 +203,11 @@ export class ShardLog {
    * new records: when room is needed, `segments.oldestOffset` passes the hold.
    */
   hold(fromOffset: number): SegmentHold {
-    const hold = { fromOffset }
-    this.#readers.add(hold)
-    return hold
+    return this.#retention.hold(fromOffset)
   }
 
   release(hold: SegmentHold): void {
-    this.#readers.delete(hold)
+    this.#retention.release(hold)
     this.progress()
   }
 
@@ -189,20 +218,31 @@ export class ShardLog {
 
   /** A segment of the writer; nothing in it is visible yet. */
   addSegment(segment: NewSegment): void {
-    this.#hold.noteClosed(segment.ordinal - 1)
+    this.#retention.noteClosed(segment.ordinal - 1, this.watermarkMs)
     this.#options.segments.add(segment)
   }
 
   /** Takes over how far the writer has come. What is being written just now is read at the next ring. */
   refresh(): void {
+    // Read before the visible end: all of a closed segment is then below that end.
+    const closedOrdinal = this.#word(WORD.closedOrdinal) - 1
     const sequence = Atomics.load(this.#words, WORD.sequence)
     const end = unpackEnd(Atomics.load(this.#words, WORD.visibleEnd))
     const nextOffset = this.#word(WORD.visibleOffset)
     const isPair = (sequence & 1n) === 0n && Atomics.load(this.#words, WORD.sequence) === sequence
     if (!isPair || end.byte === 0) return
     // The message that names the segment may still be on its way; the thread rings again within a second.
-    const isAnnounced = (this.#options.segments.all.at(-1)?.ordinal ?? -1) >= end.segmentOrdinal
-    if (isAnnounced) this.#options.segments.setVisible(end.segmentOrdinal, end.byte, nextOffset)
+    const isAnnounced = this.#options.segments.lastOrdinal >= end.segmentOrdinal
+    if (!isAnnounced) return
+    this.#options.segments.setVisible(end.segmentOrdinal, end.byte, nextOffset)
+    if (closedOrdinal >= 0) this.#setClosed(closedOrdinal)
+  }
+
+  #setClosed(ordinal: number): void {
+    const last = this.segments.all.at(-1)
+    const isNew = last?.ordinal === ordinal && this.segments.at(ordinal)?.isComplete === false
+    this.#options.segments.setClosed(ordinal)
+    if (isNew) this.#retention.noteClosed(ordinal, this.watermarkMs)
   }
 
   /** For a log that main writes itself. */
@@ -217,32 +257,31 @@ export class ShardLog {
     void this.dropOldestWhile(() => this.heldBytes > bytesMax)
   }
 
-  /**
-   * Gives up oldest segments, one after the other, as long as there is too little room. Records whose request is on the
-   * wire count as dropped too; flights of dropped rows end by themselves.
-   */
+  /** Gives up oldest segments, one after the other, as long as there is too little room; not what is on the wire. */
   async dropOldestWhile(isTooMuch: () => boolean): Promise<void> {
-    if (this.#isDropping || this.#isClosed || !isTooMuch()) return
-    this.#isDropping = true
-    await this.#dropOldest(isTooMuch)
-      .catch((error) => this.#trouble(error))
-      .finally(() => {
-        this.#isDropping = false
-      })
+    while (isTooMuch() && (await this.dropOldest()));
   }
 
-  async #dropOldest(isTooMuch: () => boolean): Promise<void> {
-    const cursors = this.#holders.map(({ cursor }) => cursor)
-    while (isTooMuch()) {
-      const dropped = await dropOldest(
-        this.#options.segments,
-        cursors,
-        'dropped:overflow_oldest',
-        () => false
-      )
-      if (dropped === null) return
-      this.#deleted(dropped.byteCount)
+  /** Gives up the oldest segment. False: there is none that may go now. */
+  async dropOldest(): Promise<boolean> {
+    if (this.#isDropping || this.#isClosed) return false
+    this.#isDropping = true
+    try {
+      return await this.#retention.dropOldest()
+    } catch (error) {
+      this.#trouble(error)
+      return false
+    } finally {
+      this.#isDropping = false
+      this.#shareKept()
     }
+  }
+
+  /** Once a second: what is too old or too far behind is dropped. */
+  limit(): void {
+    if (!this.#isClosed) this.#retention.limit()
+    // Segments that were held become free without anything being finished.
+    this.progress()
   }
 
   /** The view of one lane. */
@@ -281,7 +320,7 @@ export class ShardLog {
   /** Something was finished: writes cursors and deletes segments, now or within a second. */
   progress(): void {
     if (this.#isClosed) return
-    const finished = this.#holders.some(
+    const finished = this.holders.some(
       ({ cursor }) => cursor.finishedSincePersist >= PERSIST_AFTER_RECORDS
     )
     const waitMs = this.#lastPersistMs + PERSIST_EVERY_MS - this.#options.clock.monotonicMs()
@@ -313,7 +352,7 @@ export class ShardLog {
     // A disk that refuses to the end costs repeats after the restart, not the stop.
     await this.settle().catch((error) => this.#trouble(error))
     this.#isClosed = true
-    for (const { cursor } of this.#holders) cursor.close()
+    for (const { cursor } of this.holders) cursor.close()
     this.#options.segments.close()
   }
 
@@ -321,11 +360,12 @@ export class ShardLog {
     do {
       this.#isSettlingAgain = false
       // A look that finds nothing to write does not put off the next write.
-      if (this.#holders.some(({ cursor }) => cursor.finishedSincePersist > 0)) {
+      if (this.holders.some(({ cursor }) => cursor.finishedSincePersist > 0)) {
         this.#lastPersistMs = this.#options.clock.monotonicMs()
       }
-      await Promise.all(this.#holders.map(({ cursor }) => cursor.persist()))
-      await this.#deleteFinished()
+      await Promise.all(this.holders.map(({ cursor }) => cursor.persist()))
+      await this.#retention.deleteDelivered()
+      this.#shareKept()
       this.#retire()
       this.#troubleIsOver()
     } while (this.#isSettlingAgain)
@@ -334,14 +374,10 @@ export class ShardLog {
   /** Removes a shard that nobody writes once nothing of it is needed; its counts are shown until the next start. */
   #retire(): void {
     const { directory, outputLog, retirement, segments } = this.#options
-    if (retirement === null || this.#isRemoved || this.#readers.size > 0) return
-    const isFinished = this.#holders.every(
-      ({ cursor }) => cursor.durableLowOffset >= this.endOffset
-    )
-    if (!isFinished || (retirement.keepsIds && !this.#hold.isOver)) return
+    if (retirement === null || this.#isRemoved || segments.all.length > 0) return
+    if (!this.isFinished) return
     this.#isRemoved = true
-    const paths = segments.dropAll().map(({ path }) => path)
-    this.#deleted(removeShard(segments.storage, directory, paths))
+    removeShard(segments.storage, directory, [])
     outputLog.info(
       { log: this.log, shard: this.shardNumber, route: this.route, event: 'queue.shard_removed' },
       'a shard that nobody writes any more was empty and is removed'
@@ -349,59 +385,18 @@ export class ShardLog {
     retirement.onRemoved()
   }
 
-  async #deleteFinished(): Promise<void> {
-    const { segments } = this.#options
-    const holding = this.#holders.filter(({ isRequired }) => isRequired)
-    if (holding.length === 0) return
-    const low = this.#deletableOffset(heldOffset(holding.map(({ cursor }) => cursor)))
-    // The first segment is deletable when the second begins at or below the mark.
-    const [, ...later] = segments.all
-    const endOffset = later.findLast(({ firstOffset }) => firstOffset <= low)?.firstOffset
-    if (endOffset === undefined) return this.#advanceLast()
-    const optional = this.#holders.filter(({ isRequired }) => !isRequired)
-    for (const { cursor } of optional) passOver(cursor, endOffset, 'dropped:lag')
-    await Promise.all(optional.map(({ cursor }) => cursor.persist()))
-    this.#deleted(deleteBelow(segments, low).byteCount)
-    this.#advanceLast()
+  /** The writer's thread counts only what waits for somebody. */
+  #shareKept(): void {
+    const keptBytes = this.#retention.keptBytes()
+    const before = Number(Atomics.exchange(this.#words, WORD.keptBytes, BigInt(keptBytes)))
+    if (keptBytes > before) this.#options.onRoom()
   }
 
-  /**
-   * The newest segment is deleted when the next one begins. When it is finished and fills the whole limit by itself (one
-   * large message does), nothing more would be taken and no next one begin: its room is given back in advance.
-   */
-  #advanceLast(): void {
-    const { bytesMax, segments } = this.#options
-    const [last, ...later] = segments.all
-    const heldBytes = this.heldBytes
-    if (last === undefined || later.length > 0 || heldBytes < bytesMax) return
-    const isFinished = this.#holders.every(
-      ({ cursor, isRequired }) => !isRequired || cursor.durableLowOffset >= this.endOffset
-    )
-    if (!isFinished) return
-    this.#advancedBytes += heldBytes
-    this.#giveBack(heldBytes)
-  }
-
-  /** Delivered is not enough while chunks in a segment may be sent again; room that is needed comes first. */
-  #deletableOffset(deliveredOffset: number): number {
-    const { bytesMax, segments } = this.#options
-    const isShort = this.state === 'full'
-    if (isShort || this.heldBytes > bytesMax * READERS_SHARE) return deliveredOffset
-    let offset = deliveredOffset
-    for (const { fromOffset } of this.#readers) offset = Math.min(offset, fromOffset)
-    if (this.heldBytes > bytesMax / 2) return offset
-    return this.#hold.limit(segments, offset)
-  }
-
-  /** Files are gone; what was given back before is not given back again. */
   #deleted(byteCount: number): void {
-    const advancedBytes = Math.min(byteCount, this.#advancedBytes)
-    this.#advancedBytes -= advancedBytes
-    this.#giveBack(byteCount - advancedBytes)
-  }
-
-  #giveBack(byteCount: number): void {
     if (byteCount === 0) return
+    // Kept bytes first: taken together the two never say that there is room which is not there.
+    const keptBytes = Math.max(0, this.keptBytes - byteCount)
+    Atomics.store(this.#words, WORD.keptBytes, BigInt(keptBytes))
     Atomics.add(this.#words, WORD.removedBytes, BigInt(byteCount))
     this.#options.onRoom()
   }

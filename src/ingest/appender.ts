@@ -29,6 +29,8 @@ export interface AppenderOptions {
   readonly splitter: Splitter
   readonly deadLetters: (inputId: string) => RouteTarget
   readonly room: RoomWaiters
+  /** Records of senders that keep them were refused. */
+  readonly onRefused: (recordCount: number) => void
   /** Runs a function in a later phase of this turn of the event loop. */
   readonly schedule?: (commit: () => void) => void
 }
@@ -126,8 +128,11 @@ export class QueueAppender implements Appender {
     const state = this.#stateOf(source)
     const rooms: ('take' | 'drop')[] = []
     for (const target of targets) {
-      const room = state.taken?.targets.has(target) ? 'take' : roomOf(target)
-      if (room === 'full') return 'full'
+      const room = state.taken?.targets.has(target) ? 'take' : target.room.verdict
+      if (room === 'full') {
+        target.room.blocked(this.#options.clock.monotonicMs())
+        return 'full'
+      }
       rooms.push(room)
     }
     const count = targets.length === 1 ? null : this.#countFor(state, targets, listener)
@@ -137,8 +142,7 @@ export class QueueAppender implements Appender {
       const mine = parts?.[i] ?? runs
       const waiter = count === null ? listener : count.waiterOf(target.log)
       if (rooms[i] === 'drop') {
-        target.control.addDroppedNewest(mine.reduce((sum, run) => sum + run.recordCount, 0))
-        settleLater(waiter, target.isDroppedAcked)
+        this.#drop(target, mine, waiter)
       } else if (this.#appendRuns(target, state, mine, waiter)) {
         isAppended = true
       } else {
@@ -149,6 +153,15 @@ export class QueueAppender implements Appender {
     state.taken = null
     if (isAppended) this.#scheduleCommit()
     return 'taken'
+  }
+
+  /** `drop_newest`: what its sender keeps, because it waits for an ack in vain, is refused and not dropped. */
+  #drop(target: RouteTarget, runs: readonly Run[], waiter: DurableListener | null): void {
+    const recordCount = runs.reduce((sum, run) => sum + run.recordCount, 0)
+    const isKept = waiter !== null && !target.isDroppedAcked
+    if (isKept) this.#options.onRefused(recordCount)
+    else target.control.addDroppedNewest(recordCount)
+    settleLater(waiter, target.isDroppedAcked)
   }
 
   /** One count over all targets of the message, kept while some of them have it and others not. */
@@ -196,6 +209,7 @@ export class QueueAppender implements Appender {
       if (!isTaken) return false
       this.#unsyncedBytes += run.entries.length
     }
+    if (target.room.isBlocked) target.room.lookAgain(this.#options.clock.monotonicMs())
     if (!target.isDirty) {
       target.isDirty = true
       this.#dirty.push(target)
@@ -226,6 +240,7 @@ export class QueueAppender implements Appender {
     for (const target of dirty) {
       target.isDirty = false
       target.writer.commit()
+      target.room.exchange()
     }
     this.#readUnsynced()
   }
@@ -246,20 +261,6 @@ function without(
   storedIn: readonly string[]
 ): readonly (RouteTarget | LaneGroup)[] {
   return routes.filter((route) => !storedIn.includes(logOf(route)))
-}
-
-/** Whether the route takes another message now. */
-function roomOf(target: RouteTarget): 'take' | 'full' | 'drop' {
-  const isOver =
-    target.control.isFull ||
-    (target.overflow !== 'drop_oldest' && heldBytes(target) >= target.bytesMax)
-  if (isOver) return target.overflow === 'drop_newest' ? 'drop' : 'full'
-  return target.writer.state === 'ok' ? 'take' : 'full'
-}
-
-/** On disk, and on the way there: a burst within one sync must not pass the bound. */
-function heldBytes({ control, writer }: RouteTarget): number {
-  return control.heldBytes + writer.unsyncedBytes
 }
 
 /** Nothing to store: the listener is told as if a commit had ended, never within the call. */

@@ -55,6 +55,22 @@ export class ControlBlock {
     this.#doorbell.ring()
   }
 
+  /** The segment gets no more frames; called when its end is visible. */
+  setClosed(ordinal: number): void {
+    this.#store(WORD.closedOrdinal, ordinal + 1)
+    this.#doorbell.ring()
+  }
+
+  setUnsyncedBytes(byteCount: number): void {
+    this.#store(WORD.unsyncedBytes, byteCount)
+  }
+
+  /** Whether a message waits for room, and how long messages did so far. */
+  setBlocked(isBlocked: boolean, blockedMs: number): void {
+    this.#store(WORD.blockedMs, Math.round(blockedMs))
+    this.#store(WORD.isBlocked, isBlocked ? 1 : 0)
+  }
+
   addDroppedNewest(recordCount: number): void {
     this.#store(WORD.droppedNewest, this.#load(WORD.droppedNewest) + recordCount)
   }
@@ -73,10 +89,15 @@ export class ControlBlock {
     return this.#load(WORD.isFull) !== 0
   }
 
-  /** Bytes that the shard holds on disk. */
-  get heldBytes(): number {
+  /** Bytes on disk that wait for a destination. */
+  get pendingBytes(): number {
     const held = this.#load(WORD.recoveredBytes) + this.#load(WORD.appendedBytes)
-    return held - this.#load(WORD.removedBytes)
+    return held - this.#load(WORD.removedBytes) - this.#load(WORD.keptBytes)
+  }
+
+  /** Bytes on their way to the disk, as of the last commit of the thread that writes the shard. */
+  get unsyncedBytes(): number {
+    return this.#load(WORD.unsyncedBytes)
   }
 
   #load(word: number): number {

@@ -58,13 +58,14 @@ export class IngestMain {
     const { channel, clock, data, storage } = options
     this.#log = logTo(options)
     const inputCount = Object.keys(data.config.inputs).length
+    const none = this.#countersOf(inputCount)
     this.#shards = new ShardSet({
       data,
       clock,
       storage,
       kernel: this.#kernel,
       doorbell: new Doorbell(data.doorbell),
-      counters: this.#countersOf(inputCount),
+      counters: none,
       post: (message) => options.post(message),
       onRoom: () => this.#room.wake()
     })
@@ -81,7 +82,8 @@ export class IngestMain {
       router,
       splitter: this.#kernel.lanes,
       deadLetters: (inputId) => this.#shards.target(`dlq/in.${inputId}`),
-      room: this.#room
+      room: this.#room,
+      onRefused: (recordCount) => none.add('input_rejected_records_total/overflow', recordCount)
     })
     this.#scheduleTick()
   }
@@ -93,6 +95,9 @@ export class IngestMain {
       case 'room':
         this.#shards.probe(message.logs)
         this.#room.wake()
+        return Promise.resolve()
+      case 'seal':
+        this.#shards.seal(message.log, message.shardNumber)
         return Promise.resolve()
       case 'stop':
         return this.stop(message.timeoutMs)

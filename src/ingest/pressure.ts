@@ -1,7 +1,11 @@
 // Steps 2 to 4. Runs on: ingest.
-// Who waits for room. An input whose message found none keeps it, pauses its connection and leaves a callback here. Room
-// comes from events only: a commit that ended, space that main made, a shard that recovered. All callbacks run once each;
-// who finds no room again comes back. Limit: one callback per paused connection.
+// How much a route may still take, and who waits for room. An input whose message found none keeps it, pauses its
+// connection and leaves a callback here. Room comes from events only: a commit that ended, space that main made, a shard
+// that recovered. All callbacks run once each; who finds no room again comes back. Limit: one callback per paused
+// connection.
+
+import type { ShardAppender } from '../storage/append.ts'
+import type { ControlBlock } from './control-block.ts'
 
 export class RoomWaiters {
   readonly #schedule: (wake: () => void) => void
@@ -31,5 +35,90 @@ export class RoomWaiters {
       this.#callbacks = []
       for (const callback of callbacks) callback()
     })
+  }
+}
+
+export interface RoomOptions {
+  /** What the shards of the limit may hold together. */
+  readonly bytesMax: number
+  readonly overflow: 'block' | 'drop_oldest' | 'drop_newest'
+  readonly writer: Pick<ShardAppender, 'state' | 'unsyncedBytes'>
+  readonly control: ControlBlock
+  /** The other shards that share the limit: those of the other ingest threads. */
+  readonly others: readonly ControlBlock[]
+}
+
+/**
+ * Room of one shard within a limit that it shares. What the others hold is looked up once per commit, and again before
+ * anything is refused, so a message costs no look at all shards. Limit: a burst may pass the bound by what the other
+ * threads take in one turn.
+ */
+export class SharedRoom {
+  readonly #options: RoomOptions
+  #othersBytes = 0
+  #blockedSinceMs: number | null = null
+  #blockedMs = 0
+
+  constructor(options: RoomOptions) {
+    this.#options = options
+    this.#lookAtOthers()
+  }
+
+  /** Whether the route takes another message now. */
+  get verdict(): 'take' | 'full' | 'drop' {
+    const { control, overflow, writer } = this.#options
+    const { state } = writer
+    const isFull =
+      control.isFull || state === 'full' || (overflow !== 'drop_oldest' && this.#isOver())
+    if (isFull) return overflow === 'drop_newest' ? 'drop' : 'full'
+    return state === 'ok' ? 'take' : 'full'
+  }
+
+  /** After a commit: the others learn what is on its way here, and the other way round. */
+  exchange(): void {
+    const { control, others, writer } = this.#options
+    if (others.length === 0) return
+    control.setUnsyncedBytes(writer.unsyncedBytes)
+    this.#lookAtOthers()
+  }
+
+  get isBlocked(): boolean {
+    return this.#blockedSinceMs !== null
+  }
+
+  /** A message found no room. */
+  blocked(nowMs: number): void {
+    if (this.#blockedSinceMs !== null) return
+    this.#blockedSinceMs = nowMs
+    this.#options.control.setBlocked(true, this.#blockedMs)
+  }
+
+  /** Once a second, and when a message is taken after one was not. */
+  lookAgain(nowMs: number): void {
+    if (this.#blockedSinceMs === null) return
+    this.#blockedMs += nowMs - this.#blockedSinceMs
+    const isBlocked = this.verdict === 'full'
+    this.#blockedSinceMs = isBlocked ? nowMs : null
+    this.#options.control.setBlocked(isBlocked, this.#blockedMs)
+  }
+
+  #isOver(): boolean {
+    if (this.#bytes() < this.#options.bytesMax) return false
+    this.#lookAtOthers()
+    return this.#bytes() >= this.#options.bytesMax
+  }
+
+  /** On disk, and on the way there: a burst within one sync must not pass the bound. */
+  #bytes(): number {
+    const { control, writer } = this.#options
+    return control.pendingBytes + writer.unsyncedBytes + this.#othersBytes
+  }
+
+  #lookAtOthers(): void {
+    let byteCount = 0
+    for (const other of this.#options.others) {
+      byteCount += other.pendingBytes + other.unsyncedBytes
+    }
+    this.#othersBytes = byteCount
   }
 }

@@ -3,6 +3,7 @@
 
 import type { ShardAppender } from '../storage/append.ts'
 import type { ControlBlock } from './control-block.ts'
+import type { SharedRoom } from './pressure.ts'
 
 /** A shard of a route that this thread writes. */
 export interface RouteTarget {
@@ -12,10 +13,9 @@ export interface RouteTarget {
   readonly shardNumber: number
   readonly writer: ShardAppender
   readonly control: ControlBlock
-  readonly overflow: 'block' | 'drop_oldest' | 'drop_newest'
+  readonly room: SharedRoom
   /** Whether records that `drop_newest` refuses are acknowledged nevertheless. */
   readonly isDroppedAcked: boolean
-  readonly bytesMax: number
   /** Something was appended since the last commit. The appender's own. */
   isDirty: boolean
 }

@@ -16,10 +16,13 @@ import { ShardWriter } from '../storage/shard-writer.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { DiskNews, FromIngest, IngestThreadData, ShardSpec } from '../threads/messages.ts'
 import { ControlBlock, type Doorbell } from './control-block.ts'
+import { type RoomOptions, SharedRoom } from './pressure.ts'
 import type { RouteTarget } from './route-target.ts'
 
 /** What a log asks of its shards. */
-type LogPolicy = Pick<RouteTarget, 'overflow' | 'isDroppedAcked' | 'bytesMax'> & {
+type LogPolicy = Pick<RoomOptions, 'overflow' | 'bytesMax'> & {
+  readonly isDroppedAcked: boolean
+  readonly ageMsMax: number | null
   readonly durability: 'sync' | 'interval' | 'os' | 'memory'
   readonly syncIntervalMs: number
   readonly compression: Compression
@@ -43,6 +46,11 @@ const SLOW_SYNC_MS = 1000
 const SLOW_SYNC_EVERY_MS = 10_000
 /** Memory of a shard where small runs are gathered. */
 const SLAB_BYTES = 1024 * 1024
+
+/** How long a segment is written, and how many of them lie within the age that records may reach. */
+const SEGMENT_MS_MAX = 3_600_000
+const SEGMENT_MS_MIN = 1000
+const SEGMENTS_PER_AGE = 8
 
 export class ShardSet {
   /** By log, in the order of their numbers. */
@@ -79,9 +87,11 @@ export class ShardSet {
 
   /** Once a second: readers learn that nothing older will come, old segments end. */
   tick(): void {
-    for (const { control, writer } of this.#all()) {
+    for (const { control, room, writer } of this.#all()) {
       control.setWatermark(writer.tick())
       control.setSyncAge(writer.syncAgeMs)
+      room.exchange()
+      room.lookAgain(this.#clock.monotonicMs())
     }
     trimKeptMemory(this.#clock.monotonicMs())
     this.#doorbell.ring()
@@ -92,6 +102,14 @@ export class ShardSet {
     for (const log of logs) {
       for (const { writer } of this.#targets.get(log) ?? []) writer.probe()
     }
+  }
+
+  /** Ends the segment of a shard, when it is one of this thread and nothing of it is on its way. */
+  seal(log: string, shardNumber: number): void {
+    this.#targets
+      .get(log)
+      ?.find((target) => target.shardNumber === shardNumber)
+      ?.writer.seal()
   }
 
   /** Writes and syncs everything and ends the segments. */
@@ -109,9 +127,9 @@ function createTarget(options: ShardSetOptions, spec: ShardSpec): RouteTarget {
   const { clock, data, doorbell, kernel, storage } = options
   const policy = policyOf(data.config, spec.log)
   const control = new ControlBlock(spec.control, doorbell)
-  // A limit holds over all shards: senders spread evenly over the threads, and a lane may fill its own share alone.
+  // All threads share the limit; a lane may fill its own part of it alone.
   const laneCount = data.shards.filter(({ log }) => log === spec.log).length
-  const bytesMax = policy.bytesMax / (data.count * laneCount)
+  const bytesMax = policy.bytesMax / laneCount
   const writer = new ShardWriter({
     storage,
     clock,
@@ -119,22 +137,23 @@ function createTarget(options: ShardSetOptions, spec: ShardSpec): RouteTarget {
     store: data.store,
     shard: spec,
     slab: kernel.reserve(SLAB_BYTES),
-    segmentBytes: segmentBytesOf(options, spec, bytesMax),
+    segmentBytes: segmentBytesOf(options, spec, bytesMax / data.count),
+    segmentMsMax: segmentMsMaxOf(policy),
     durability: policy.durability,
     compression: policy.compression,
     syncIntervalMs: policy.syncIntervalMs,
     observer: observe(options, spec, control)
   })
   const { isDroppedAcked, overflow } = policy
+  const others = spec.others.map((shared) => new ControlBlock(shared, doorbell))
   return {
     kind: 'shard',
     log: spec.log,
     shardNumber: spec.shardNumber,
     writer,
     control,
-    overflow,
+    room: new SharedRoom({ bytesMax, overflow, writer, control, others }),
     isDroppedAcked,
-    bytesMax,
     isDirty: false
   }
 }
@@ -169,6 +188,7 @@ function observe(
       control.publish({ segmentOrdinal, byte: endByte, offset: nextOffset }, appendTimeMs)
       onRoom()
     },
+    onClosed: (ordinal) => control.setClosed(ordinal),
     onState(state, error) {
       control.setState(state)
       tell({ event: 'state', state, error: error ? errorText(error) : '' })
@@ -219,6 +239,13 @@ function policyOf(config: MillraceConfig, log: string): LogPolicy {
     syncIntervalMs: 0,
     overflow: dlqOverflow,
     isDroppedAcked: false,
+    ageMsMax: null,
     bytesMax: dlqBytesMax
   }
+}
+
+/** Records go by whole segments: one that is written for long would keep what is much older than it may be. */
+function segmentMsMaxOf({ ageMsMax }: LogPolicy): number {
+  const shareMs = ageMsMax === null ? SEGMENT_MS_MAX : ageMsMax / SEGMENTS_PER_AGE
+  return Math.min(SEGMENT_MS_MAX, Math.max(SEGMENT_MS_MIN, shareMs))
 }

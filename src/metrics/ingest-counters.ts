@@ -58,7 +58,8 @@ export const INGEST_COUNTERS = [
     'cut_short',
     'nested_batch',
     'undecodable',
-    'closed'
+    'closed',
+    'overflow'
   ]),
   counter('acks', 'input_acks_total', 'Acknowledgements written.'),
   labelled('input_paused_total', 'reason', PAUSED, ['room', 'memory', 'acks']),

@@ -49,6 +49,16 @@ export class FreeSpace {
     return this.#isShort && (this.#measure()?.shortOf ?? null) !== null
   }
 
+  /** Free bytes; endless when the volume does not answer. */
+  freeBytes(): number {
+    return this.#measure()?.freeBytes ?? Number.POSITIVE_INFINITY
+  }
+
+  /** Bytes of the volume; 0 when it does not tell. */
+  totalBytes(): number {
+    return this.#measure()?.totalBytes ?? 0
+  }
+
   /** Looks at the volume; called once a second. */
   look(): void {
     const { log, onRoom } = this.#options
@@ -88,7 +98,7 @@ export class FreeSpace {
           : null
         : 'inodes'
       this.#hasAnswered = true
-      return { bytesMin, freeBytes, freeInodes, shortOf }
+      return { bytesMin, freeBytes, freeInodes, shortOf, totalBytes }
     } catch (error) {
       const fields = { event: 'queue.volume', error: errorText(error) }
       if (this.#hasAnswered) log.error(fields, 'the free space of the volume cannot be read')

@@ -71,6 +71,11 @@ export class IngestThreads {
     for (const { thread } of this.#members) thread.send({ kind: 'room', logs })
   }
 
+  /** Ends the segment of a shard that is idle. */
+  seal(log: string, shardNumber: number): void {
+    for (const { thread } of this.#members) thread.send({ kind: 'seal', log, shardNumber })
+  }
+
   /** Stops accepting, finishes and acknowledges what was read, closes the segments. */
   async stop(timeoutMs: number): Promise<void> {
     this.#isStopping = true

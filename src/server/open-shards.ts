@@ -72,10 +72,10 @@ export function openRouteShard(
   shardNumber: number,
   retirement: Retirement | null
 ): OpenedShard {
-  const { bytesMax, durability, id, to } = route
+  const { durability, id, to } = route
   const log = `routes/${id}`
   const label = shardLabel(shardNumber)
-  const place = { log, shardNumber, route: id, label, durability, bytesMax, retirement }
+  const place = { log, shardNumber, route: id, label, durability, retirement }
   archiveGone(context, place, to)
   return openShard(context, place, to)
 }
@@ -88,10 +88,10 @@ export function openAdoptedShard(
   shardNumber: number,
   onRemoved: () => void
 ): OpenedShard {
-  const { bytesMax, durability, id, to } = route
+  const { durability, id, to } = route
   const label = `${routeOf(log)}/${shardLabel(shardNumber)}`
   const retirement = { keepsIds: false, onRemoved }
-  const place = { log, shardNumber, route: id, label, durability, bytesMax, retirement }
+  const place = { log, shardNumber, route: id, label, durability, retirement }
   archiveGone(context, place, to)
   // Nothing of it is newer than the adoption: whoever has no cursor in it takes all.
   const destinations = to.map((destination) => ({ ...destination, startAt: 'oldest' as const }))
@@ -123,7 +123,7 @@ export const REPLAYED = 'replayed'
 /** Opens the dead letters of an output, with the cursor of what was replayed. */
 export function openLetterShard(context: StoreContext, outputId: string): OpenedShard {
   return openShard(context, deadLetterPlace(`dlq/out.${outputId}`, 0), [
-    { output: REPLAYED, isRequired: true, startAt: 'oldest' }
+    { output: REPLAYED, isRequired: true, startAt: 'oldest', lagBytesMax: null }
   ])
 }
 
@@ -137,7 +137,7 @@ export function openDeadLetterShard(
 }
 
 /** Where the cursor of a destination begins, and whether it holds segments. */
-type CursorPlace = Pick<DestinationConfig, 'output' | 'isRequired' | 'startAt'>
+type CursorPlace = Pick<DestinationConfig, 'output' | 'isRequired' | 'startAt' | 'lagBytesMax'>
 
 /** A shard and what its log asks of it. */
 interface ShardPlace {
@@ -146,19 +146,15 @@ interface ShardPlace {
   readonly durability: Durability
   readonly route: string
   readonly label: string
-  /** What the log may hold. */
-  readonly bytesMax: number
   readonly retirement: Retirement | null
 }
 
-/** Nothing of dead letters is held for resends. */
 const deadLetterPlace = (log: string, shardNumber: number): ShardPlace => ({
   log,
   shardNumber,
   route: routeOf(log),
   label: shardLabel(shardNumber),
   durability: 'sync',
-  bytesMax: 0,
   retirement: null
 })
 
@@ -168,7 +164,7 @@ function openShard(
   destinations: readonly CursorPlace[]
 ): OpenedShard {
   const { clock, hash, storage, store } = context
-  const { bytesMax, durability, label, log, retirement, route, shardNumber } = place
+  const { durability, label, log, retirement, route, shardNumber } = place
   const path = `${log}/${shardDirectoryName(shardNumber)}`
   const directory = join(context.dataDir, path)
   const logId = logIdOf(store.uuid, path)
@@ -208,14 +204,14 @@ function openShard(
     segments,
     clock,
     outputLog: context.log,
-    bytesMax,
+    recoveredEndMs: recovered.start.lastAppendTimeMs,
     control,
     onRoom: () => context.onRoom(log),
     retirement
   })
-  for (const { output, isRequired } of destinations) {
+  for (const { output, isRequired, lagBytesMax } of destinations) {
     const cursor = cursors.get(output)
-    if (cursor !== undefined) shardLog.addHolder(cursor, isRequired)
+    if (cursor !== undefined) shardLog.addHolder(cursor, isRequired, lagBytesMax)
   }
   return {
     shardLog,
@@ -228,6 +224,7 @@ function openShard(
       directory,
       logId,
       control,
+      others: [],
       start: recovered.start
     }
   }

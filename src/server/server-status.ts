@@ -180,10 +180,13 @@ export class ServerStatus implements AdminSource {
   #isAtBound(shardLog: ShardLog): boolean {
     const route = this.#routeConfig(shardLog)
     if (route === undefined || shardLog.isRetired || route.overflow === 'drop_oldest') return false
-    const written = this.#options
+    const { log, shardNumber } = shardLog
+    const pendingBytes = this.#options
       .shards()
-      .filter((each) => each.log === shardLog.log && !each.isRetired)
-    return shardLog.heldBytes >= route.bytesMax / Math.max(1, written.length)
+      .filter((each) => each.log === log && !each.isRetired)
+      .filter((each) => each.shardNumber % route.lanes === shardNumber % route.lanes)
+      .reduce((sum, { heldBytes, keptBytes }) => sum + heldBytes - keptBytes, 0)
+    return pendingBytes >= route.bytesMax / route.lanes
   }
 }
 

@@ -155,7 +155,7 @@ export class Store {
           const lanes = this.#lanesOf(spec.log)
           return !shardLog.isRetired && Math.floor(spec.shardNumber / lanes) === index
         })
-        .map(({ spec }) => spec)
+        .map(({ spec }) => ({ ...spec, others: this.#sharing(spec) }))
     )
   }
 
@@ -213,6 +213,17 @@ export class Store {
       )
       this.#keep(log, shards)
     }
+  }
+
+  /** Other shards of the same lane; each lane has its part of the limit. */
+  #sharing({ log, shardNumber }: OpenedShard['spec']): SharedArrayBuffer[] {
+    const lanes = this.#lanesOf(log)
+    return this.shardsOf(log)
+      .filter(({ shardLog, spec }) => {
+        const isOther = spec.shardNumber !== shardNumber || spec.log !== log
+        return isOther && !shardLog.isRetired && spec.shardNumber % lanes === shardNumber % lanes
+      })
+      .map(({ spec }) => spec.control)
   }
 
   #lanesOf(log: string): number {

@@ -60,6 +60,8 @@ export interface WriterObserver {
   onSegment(segment: NewSegment): void
   /** Before the waiters of what became visible are told. */
   onVisible(end: VisibleEnd): void
+  /** A segment was ended before it was full; all of it is visible, and it gets no more frames. */
+  onClosed?(ordinal: number): void
   /** `error` says why a state other than `ok` was entered. */
   onState(state: ShardState, error: unknown): void
   /** Records that were taken and given up, waiter or not: `input_rejected_records_total{reason}`. */
@@ -90,6 +92,8 @@ export interface ShardWriterOptions {
   /** Default: none. */
   readonly compression?: Compression
   readonly durability: Durability
+  /** How long a segment is written at most; an hour, unless records age sooner. */
+  readonly segmentMsMax?: number
   /** `interval` only. */
   readonly syncIntervalMs?: number
   readonly observer: WriterObserver

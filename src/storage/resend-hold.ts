@@ -27,8 +27,9 @@ export class ResendHold {
     return this.#clock.monotonicMs() - this.#startMs >= RESEND_HOLD_MS
   }
 
-  /** A newer segment was begun. */
+  /** The segment gets no more frames. */
   noteClosed(ordinal: number): void {
+    if (this.#closedMs.has(ordinal)) return
     this.#closedMs.set(ordinal, this.#clock.monotonicMs())
   }
 
@@ -37,11 +38,12 @@ export class ResendHold {
     const nowMs = this.#clock.monotonicMs()
     let leftBytes = ID_SCAN_BYTES_MAX
     let limit = offset
-    // The last one is written, or was when the process ended; it is never deleted.
-    for (let index = segments.all.length - 2; index >= 0; index--) {
+    for (let index = segments.all.length - 1; index >= 0; index--) {
       const segment = segments.all[index]
       if (segment === undefined) break
-      leftBytes -= segments.storage.stat(segment.path)?.byteCount ?? 0
+      // One that is written is not deleted anyway.
+      if (segments.at(segment.ordinal)?.isComplete !== true) continue
+      leftBytes -= segments.byteCountOf(segment.ordinal)
       const ageMs = nowMs - (this.#closedMs.get(segment.ordinal) ?? this.#startMs)
       if (leftBytes < 0 || ageMs >= RESEND_HOLD_MS) {
         this.#forgetUpTo(segment.ordinal)

@@ -1,10 +1,22 @@
 // Step 9. Runs on: main.
-// What may be deleted, and making room by force. Order is everything: the cursors are durable first, the file is unlinked
-// second, nothing is third. A name that comes back after a power cut is deleted again at the next start.
+// What may be deleted of one shard, and what is given up to make room. Order is everything: the cursors are durable first,
+// the file is unlinked second, nothing is third. A name that comes back after a power cut is deleted again at the next
+// start. Offsets whose request is on the wire are not given up: they would arrive and be counted as dropped.
 
 import { errnoOf } from '../core/errors.ts'
-import type { Cursor, Outcome } from './cursor.ts'
-import type { ShardSegments } from './shard-segments.ts'
+import type { Cursor } from './cursor.ts'
+import type { ReadableSegment, ShardSegments } from './shard-segments.ts'
+
+/** A destination's cursor, and how far the queue goes for it. */
+export interface Holder {
+  readonly cursor: Cursor
+  /** Whether segments wait for it; one that is not required is left behind when room is needed. */
+  readonly isRequired: boolean
+  /** Of one that is not required: how far it may fall behind; null: as far as there is room. */
+  readonly lagBytesMax: number | null
+  /** Parts of [first, end) that are on the wire. */
+  readonly inFlightWithin: (first: number, end: number) => readonly (readonly [number, number])[]
+}
 
 /** Offset below which no holding cursor needs anything. Infinity without one: nothing holds. */
 export function heldOffset(holding: readonly Cursor[]): number {
@@ -39,59 +51,154 @@ export function deleteBelow(segments: ShardSegments, offset: number): Deletion {
   return { segmentCount, byteCount }
 }
 
-export interface Dropped extends Deletion {
-  /** Records that each cursor had not finished, by output. */
-  readonly records: ReadonlyMap<string, number>
+/** The oldest segment, when it gets no more frames. */
+export function oldestComplete(segments: ShardSegments): ReadableSegment | null {
+  const first = segments.all[0]
+  const readable = first === undefined ? null : segments.at(first.ordinal)
+  return readable?.isComplete === true ? readable : null
 }
 
 /**
- * Gives up the oldest complete segment: every cursor passes it, what it had not finished is counted under `outcome`.
- * Offsets from `inFlightOffset(cursor)` on are being sent and are not taken away; then nothing is dropped. Null: there is
- * no complete segment, or it is in flight.
+ * Moves holders past a segment, or as much of it as is below `endOffset`: what one had not finished is counted as dropped
+ * for it, except what is on the wire. Not durable yet.
+ */
+export function passSegment(
+  segments: ShardSegments,
+  holders: readonly Holder[],
+  segment: ReadableSegment,
+  reason: string,
+  endOffset = segment.endOffset
+): void {
+  const recordCount = segment.endOffset - segment.firstOffset
+  const bytesPerRecord = recordCount > 0 ? segments.byteCountOf(segment.ordinal) / recordCount : 0
+  for (const { cursor, inFlightWithin } of holders) {
+    loseBelow(segments, cursor, segment.firstOffset)
+    const busy = inFlightWithin(segment.firstOffset, endOffset)
+    // Lowest first: each range touches the low mark or a range on the wire, so that there is room for it.
+    for (const [from, end] of cursor.missing(segment.firstOffset, endOffset)) {
+      for (const [first, next] of without(from, end, busy)) {
+        passRange(segments, cursor, first, next, reason, bytesPerRecord)
+      }
+    }
+  }
+}
+
+/** Writes the cursors. True: none of them needs anything below `endOffset`, and that is durable. */
+export async function isDurablyPassed(
+  holders: readonly Holder[],
+  endOffset: number
+): Promise<boolean> {
+  await Promise.all(holders.map(({ cursor }) => cursor.persist()))
+  return holders.every(({ cursor }) => cursor.durableLowOffset >= endOffset)
+}
+
+/**
+ * Gives up the oldest segment, delivered or not, and deletes it. Null: there is none that gets no more frames, or a part of
+ * it is on the wire.
  */
 export async function dropOldest(
   segments: ShardSegments,
-  cursors: readonly Cursor[],
-  outcome: Outcome,
-  isInFlight: (firstOffset: number, endOffset: number) => boolean
-): Promise<Dropped | null> {
-  const first = segments.all[0]
-  const readable = first === undefined ? null : segments.at(first.ordinal)
-  if (readable === null || !readable.isComplete) return null
-  const { endOffset } = readable
-  if (isInFlight(readable.firstOffset, endOffset)) return null
-  const bytesPerRecord = bytesPerRecordOf(segments, readable.path, readable.firstOffset, endOffset)
-  const records = new Map<string, number>()
-  for (const cursor of cursors) {
-    const count = passOver(cursor, endOffset, outcome, bytesPerRecord)
-    if (count > 0) records.set(cursor.outputId, count)
-  }
-  await Promise.all(cursors.map((cursor) => cursor.persist()))
-  return { ...deleteBelow(segments, endOffset), records }
+  holders: readonly Holder[]
+): Promise<Deletion | null> {
+  const oldest = oldestComplete(segments)
+  // Without a cursor the newest segment alone says which offsets were given out.
+  const isLast = holders.length === 0 && segments.all.length === 1
+  if (oldest === null || isLast) return null
+  passSegment(segments, holders, oldest, 'overflow_oldest')
+  if (!(await isDurablyPassed(holders, oldest.endOffset))) return null
+  return deleteBelow(segments, oldest.endOffset)
 }
 
-/** Moves a cursor up to `endOffset`; what it had not finished gets `outcome`. Returns how many records that were. */
-export function passOver(
-  cursor: Cursor,
-  endOffset: number,
-  outcome: Outcome,
-  bytesPerRecord = 0
-): number {
-  const first = cursor.lowOffset
-  let count = 0
-  // Lowest first: each range touches the low mark, so that there is always room for it.
-  for (const [from, end] of cursor.missing(first, endOffset)) {
-    count += cursor.finish(from, end, outcome, Math.round((end - from) * bytesPerRecord))
+/** Records of files that are gone, older than the oldest segment: lost as their reader would say, not dropped. */
+function loseBelow(segments: ShardSegments, cursor: Cursor, firstOffset: number): void {
+  const oldestOffset = Math.min(firstOffset, segments.oldestOffset)
+  for (const [from, end] of cursor.missing(cursor.lowOffset, oldestOffset)) {
+    for (const hole of segments.judge(from, end)) {
+      const outcome = hole.reason === 'unacked' ? 'void' : (`lost:${hole.reason}` as const)
+      cursor.finish(hole.firstOffset, hole.endOffset, outcome)
+    }
   }
-  return count
 }
 
-function bytesPerRecordOf(
+/** What recovery found damaged is lost, or never was; the rest is dropped. */
+function passRange(
   segments: ShardSegments,
-  path: string,
-  firstOffset: number,
-  endOffset: number
-): number {
-  const byteCount = segments.storage.stat(path)?.byteCount ?? 0
-  return endOffset > firstOffset ? byteCount / (endOffset - firstOffset) : 0
+  cursor: Cursor,
+  first: number,
+  end: number,
+  reason: string,
+  bytesPerRecord: number
+): void {
+  let at = first
+  const pass = (to: number) => {
+    if (to > at && cursor.canFinish(at, to)) {
+      cursor.pass(at, to, reason, Math.round((to - at) * bytesPerRecord))
+    }
+    at = Math.max(at, to)
+  }
+  for (const hole of segments.holesWithin(first, end)) {
+    pass(hole.firstOffset)
+    const outcome = hole.reason === 'unacked' ? 'void' : (`lost:${hole.reason}` as const)
+    if (cursor.canFinish(hole.firstOffset, hole.endOffset)) {
+      cursor.finish(hole.firstOffset, hole.endOffset, outcome)
+    }
+    at = hole.endOffset
+  }
+  pass(end)
+}
+
+/** Parts of [first, end) that no range covers; `ranges` are sorted by their first. */
+function without(
+  first: number,
+  end: number,
+  ranges: readonly (readonly [number, number])[]
+): [number, number][] {
+  const parts: [number, number][] = []
+  let at = first
+  for (const [rangeFirst, rangeEnd] of ranges) {
+    if (rangeFirst >= end) break
+    if (rangeFirst > at) parts.push([at, rangeFirst])
+    at = Math.max(at, rangeEnd)
+  }
+  if (at < end) parts.push([at, end])
+  return parts
+}
+
+/** Bytes from an offset to the visible end; within a segment by share. */
+export function bytesFrom(segments: ShardSegments, offset: number): number {
+  let byteCount = 0
+  for (let index = segments.all.length - 1; index >= 0; index--) {
+    const segment = readableAt(segments, index)
+    if (segment === null) continue
+    if (segment.endOffset <= offset) break
+    byteCount += segments.byteCountOf(segment.ordinal) * shareFrom(segment, offset)
+  }
+  return Math.round(byteCount)
+}
+
+/** The offset behind which `byteCountMax` bytes lie, or the oldest one. */
+export function offsetBefore(segments: ShardSegments, byteCountMax: number): number {
+  let leftBytes = byteCountMax
+  for (let index = segments.all.length - 1; index >= 0; index--) {
+    const segment = readableAt(segments, index)
+    if (segment === null) continue
+    const byteCount = segments.byteCountOf(segment.ordinal)
+    if (byteCount > leftBytes) {
+      const share = leftBytes / byteCount
+      return segment.endOffset - Math.floor((segment.endOffset - segment.firstOffset) * share)
+    }
+    leftBytes -= byteCount
+  }
+  return segments.oldestOffset
+}
+
+function readableAt(segments: ShardSegments, index: number): ReadableSegment | null {
+  const entry = segments.all[index]
+  return entry === undefined ? null : segments.at(entry.ordinal)
+}
+
+/** Share of a segment at and behind an offset. */
+function shareFrom({ endOffset, firstOffset }: ReadableSegment, offset: number): number {
+  const recordCount = endOffset - firstOffset
+  return recordCount === 0 ? 0 : (endOffset - Math.max(firstOffset, offset)) / recordCount
 }

@@ -38,12 +38,14 @@ export interface ReadableSegment extends SegmentRef {
   readonly endOffset: number
   /** Visible end in bytes; null: up to the end of the file. */
   readonly endByte: number | null
-  /** Whether a segment follows, so that this one gets no more frames. */
+  /** Whether it gets no more frames. */
   readonly isComplete: boolean
 }
 
 interface Entry extends SegmentRef {
   readonly ordinal: number
+  /** Length of the file; -1: not asked yet, or it may grow. */
+  byteCount: number
 }
 
 interface OpenFile {
@@ -66,6 +68,9 @@ export class ShardSegments {
   /** Segments with encrypted frames, by ordinal: whether their key fits. */
   readonly #openSegments = new Map<number, boolean>()
   #visible: { ordinal: number; endByte: number; nextOffset: number }
+  /** The newest segment that gets no more frames; those before it do not either. */
+  #closedOrdinal: number
+  #lastOrdinal: number
 
   constructor(options: ShardSegmentsOptions) {
     const { recovered } = options
@@ -79,9 +84,13 @@ export class ShardSegments {
       salt,
       epoch,
       ordinal,
-      firstOffset
+      firstOffset,
+      byteCount: -1
     }))
     this.#firstOwnOrdinal = recovered.start.nextOrdinal
+    // The writer never appends to a file that it did not make.
+    this.#closedOrdinal = recovered.start.nextOrdinal - 1
+    this.#lastOrdinal = recovered.start.nextOrdinal - 1
     this.#visible = {
       ordinal: recovered.start.nextOrdinal - 1,
       endByte: recovered.segments.at(-1)?.validEndByte ?? 0,
@@ -92,6 +101,11 @@ export class ShardSegments {
   /** Segments oldest first. */
   get all(): readonly (SegmentRef & { readonly ordinal: number })[] {
     return this.#entries
+  }
+
+  /** Ordinal of the newest segment that was ever announced. */
+  get lastOrdinal(): number {
+    return this.#lastOrdinal
   }
 
   /** First offset that is still stored; the visible end when nothing is. */
@@ -107,11 +121,11 @@ export class ShardSegments {
   /** A segment that the writer made, before anything in it is visible. */
   add(segment: NewSegment): void {
     const { path, epoch, ordinal, firstOffset } = segment
-    const last = this.#entries.at(-1)
-    invariant(last === undefined || ordinal === last.ordinal + 1, 'segments announced out of order')
+    invariant(ordinal === this.#lastOrdinal + 1, 'segments announced out of order')
+    this.#lastOrdinal = ordinal
     const { storeSecret, logId } = this.#options
     const salt = segmentSalt(storeSecret, logId, epoch, firstOffset)
-    this.#entries.push({ path, salt, epoch, ordinal, firstOffset })
+    this.#entries.push({ path, salt, epoch, ordinal, firstOffset, byteCount: -1 })
     this.#openNewest(ordinal, path)
   }
 
@@ -129,6 +143,26 @@ export class ShardSegments {
     this.#visible = { ordinal, endByte, nextOffset }
   }
 
+  /**
+   * The writer closed the segment: no frame follows in it. Told with a visible end that was read later, so that everything
+   * in it is visible.
+   */
+  setClosed(ordinal: number): void {
+    this.#closedOrdinal = Math.max(this.#closedOrdinal, ordinal)
+  }
+
+  /** Length of a segment file: asked once when it is complete, the visible end before. */
+  byteCountOf(ordinal: number): number {
+    const entry = this.#entries[ordinal - (this.#entries[0]?.ordinal ?? 0)]
+    if (entry === undefined) return 0
+    if (entry.byteCount >= 0) return entry.byteCount
+    if (ordinal > this.#visible.ordinal) return 0
+    const isComplete = ordinal < this.#visible.ordinal || ordinal <= this.#closedOrdinal
+    if (!isComplete) return this.#visible.endByte
+    entry.byteCount = this.storage.stat(entry.path)?.byteCount ?? 0
+    return entry.byteCount
+  }
+
   /** Null: no segment of this ordinal, or nothing in it is visible. */
   at(ordinal: number): ReadableSegment | null {
     const index = ordinal - (this.#entries[0]?.ordinal ?? 0)
@@ -144,7 +178,7 @@ export class ShardSegments {
       firstOffset: entry.firstOffset,
       endOffset: isLast || next === undefined ? this.#visible.nextOffset : next.firstOffset,
       endByte: isLast ? this.#visible.endByte : null,
-      isComplete: !isLast
+      isComplete: !isLast || ordinal <= this.#closedOrdinal
     }
   }
 
@@ -180,10 +214,9 @@ export class ShardSegments {
   /** Forgets the segments wholly below `offset`; their files are the caller's to delete. Returns them. */
   dropBelow(offset: number): SegmentRef[] {
     const dropped: SegmentRef[] = []
-    for (let next = this.#entries[1]; next !== undefined; next = this.#entries[1]) {
-      const first = this.#entries[0]
-      if (first === undefined || next.firstOffset > offset) break
-      if (first.ordinal >= this.#visible.ordinal) break
+    for (let first = this.#entries[0]; first !== undefined; first = this.#entries[0]) {
+      const segment = this.at(first.ordinal)
+      if (segment === null || !segment.isComplete || segment.endOffset > offset) break
       this.#closeFile(first.ordinal)
       this.#durableOffsets.delete(first.ordinal)
       this.#openSegments.delete(first.ordinal)
@@ -191,12 +224,6 @@ export class ShardSegments {
       dropped.push(first)
     }
     return dropped
-  }
-
-  /** Forgets every segment of a shard that nobody writes; their files are the caller's to delete. Returns them. */
-  dropAll(): SegmentRef[] {
-    this.close()
-    return this.#entries.splice(0)
   }
 
   /** Why the offsets [firstOffset, endOffset) cannot be read: real damage, or never acked. */
@@ -212,6 +239,18 @@ export class ShardSegments {
     }
     if (at < endOffset) holes.push(...this.#judgeUnknown(at, endOffset))
     return holes
+  }
+
+  /** Parts of [firstOffset, endOffset) that recovery found damaged, in order. */
+  holesWithin(firstOffset: number, endOffset: number): Hole[] {
+    return this.#options.recovered.holes
+      .filter((hole) => hole.firstOffset < endOffset && hole.endOffset > firstOffset)
+      .map((hole) => ({
+        ...hole,
+        firstOffset: Math.max(firstOffset, hole.firstOffset),
+        endOffset: Math.min(endOffset, hole.endOffset)
+      }))
+      .sort((one, other) => one.firstOffset - other.firstOffset)
   }
 
   /** Whether recovery found the whole frame to be damaged, which its header does not tell. */

@@ -64,6 +64,8 @@ export class ShardWriter implements ShardAppender {
   #isDiskTrusted = true
   #isProbing = false
   #isEpochDurable = false
+  /** The segment that was ended before it was full: no part of a message was open then. */
+  #sealedOrdinal = -1
   #cancelLazy: CancelTimer | null = null
   #cancelInterval: CancelTimer | null = null
   #cancelProbe: CancelTimer | null = null
@@ -76,6 +78,10 @@ export class ShardWriter implements ShardAppender {
     this.#files = this.#frames.files
     this.#durable = this.#frames.whole
     this.#visible = this.#frames.whole
+  }
+
+  get #segmentMsMax(): number {
+    return this.#options.segmentMsMax ?? SEGMENT_AGE_MS_MAX
   }
 
   get state(): ShardState {
@@ -142,7 +148,7 @@ export class ShardWriter implements ShardAppender {
       const isDeleted = storage.fstat(active.file).linkCount === 0
       const trouble = isDeleted ? deletedError(active) : this.#files.trouble()
       if (trouble !== null) this.#fail({ error: trouble, isFileBroken: true })
-      else if (clock.monotonicMs() - active.openedMs >= SEGMENT_AGE_MS_MAX) this.seal()
+      else if (clock.monotonicMs() - active.openedMs >= this.#segmentMsMax) this.seal()
     }
     const frames = this.#frames
     if (this.#visible.offset < frames.writtenOffset) return this.#visible.timeMs
@@ -164,6 +170,7 @@ export class ShardWriter implements ShardAppender {
     const isIdle = this.#frames.slab.isEmpty && sealed.length === 0 && this.#round === null
     if (active === null || active.frameCount === 0) return false
     if (!isIdle || this.#frames.isInCutMessage || this.#state !== 'ok') return false
+    this.#sealedOrdinal = active.ordinal
     this.#files.seal()
     this.#startRound()
     return true
@@ -296,6 +303,8 @@ export class ShardWriter implements ShardAppender {
     this.#frames.settleDurable(round.end)
     for (const segment of round.sealed) this.#files.finish(segment)
     this.#publish(this.#options.durability === 'sync' ? round.end : this.#frames.whole)
+    const closed = round.sealed.find(({ ordinal }) => ordinal === this.#sealedOrdinal)
+    if (closed !== undefined) this.#options.observer.onClosed?.(closed.ordinal)
     for (const waiter of round.waiters) waiter.onDurable()
     const failure = this.#deferredFailure
     if (failure !== null) this.#cut(failure.error, [])

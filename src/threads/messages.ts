@@ -152,6 +152,8 @@ export interface ShardSpec {
   readonly logId: Uint8Array
   /** Control block of the shard. */
   readonly control: SharedArrayBuffer
+  /** Control blocks of the other shards that share its limit: of the same lane of the route, on other threads. */
+  readonly others: readonly SharedArrayBuffer[]
   readonly start: ShardStart
 }
 
@@ -177,6 +179,8 @@ export type ToIngest =
   | { readonly kind: 'start' }
   /** Main made room in these logs (`routes/<route>`). */
   | { readonly kind: 'room'; readonly logs: readonly string[] }
+  /** Nothing of the shard is needed any more and nothing came for a while: end its segment, so that it can be deleted. */
+  | { readonly kind: 'seal'; readonly log: string; readonly shardNumber: number }
   | { readonly kind: 'stop'; readonly timeoutMs: number }
 
 export type FromIngest =

@@ -29,6 +29,16 @@ export const WORD = {
   droppedNewest: 8,
   /** ingest: odd while visible end and offset are written, so that main reads them as a pair. */
   sequence: 9,
+  /** main: bytes of delivered segments that are still there; new records take their place. */
+  keptBytes: 10,
+  /** ingest: 1 + ordinal of the newest segment that gets no more frames; stored after its end was made visible. */
+  closedOrdinal: 11,
+  /** ingest: bytes taken and not yet in `appendedBytes`, at the last commit. */
+  unsyncedBytes: 12,
+  /** ingest: 1 while a message waits for room in the shard. */
+  isBlocked: 13,
+  /** ingest: how long messages waited for room since the start, milliseconds. */
+  blockedMs: 14,
   /** ingest: age of the running sync at the last look, milliseconds; 0: none runs. */
   syncAgeMs: 31
 } as const

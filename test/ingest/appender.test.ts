@@ -27,11 +27,14 @@ interface Built {
   readonly turns: (() => void)[]
   readonly source: AppendSource
   readonly letters: FakeTarget
+  /** Records that senders who keep them were refused. */
+  readonly refused: number[]
 }
 
 /** Every tag goes to all targets. */
 function build(targets: readonly FakeTarget[]): Built {
   const turns: (() => void)[] = []
+  const refused: number[] = []
   const letters = fakeTarget('dlq/in.in', { bytesMax: 1e9 })
   const clock: Clock = {
     nowMs: () => 1_700_000_000_250,
@@ -54,9 +57,10 @@ function build(targets: readonly FakeTarget[]): Built {
     splitter: { split: () => null, release() {} },
     deadLetters: () => letters,
     room: new RoomWaiters(),
+    onRefused: (recordCount) => refused.push(recordCount),
     schedule: (commit) => turns.push(commit)
   })
-  return { appender, turns, letters, source: { inputId: 'in', peer: '10.0.0.1' } }
+  return { appender, turns, letters, refused, source: { inputId: 'in', peer: '10.0.0.1' } }
 }
 
 function run(text: string, rest: Partial<Run> = {}): Run {
@@ -193,10 +197,10 @@ t.test('a route that fails at the write gets the message later, the others only 
   t.end()
 })
 
-t.test('Q27 drop_newest refuses and counts, with and without an ack', async (t) => {
+t.test('Q27 drop_newest counts what is gone apart from what its sender keeps', async (t) => {
   for (const isDroppedAcked of [true, false]) {
     const target = fakeTarget('routes/a', { overflow: 'drop_newest', isDroppedAcked })
-    const { appender, source } = build([target])
+    const { appender, refused, source } = build([target])
     const listener = recorder()
     target.words[WORD.recoveredBytes] = 1000n
     t.equal(appender.append(source, [run('x', { recordCount: 7 })], listener), 'taken')
@@ -204,7 +208,8 @@ t.test('Q27 drop_newest refuses and counts, with and without an ack', async (t) 
     t.same(listener.seen, [], 'never within the call')
     await microtasks()
     t.same(listener.seen, [isDroppedAcked ? 'durable' : 'overflow'])
-    t.equal(target.words[WORD.droppedNewest], 14n)
+    t.equal(target.words[WORD.droppedNewest], isDroppedAcked ? 14n : 7n)
+    t.same(refused, isDroppedAcked ? [] : [7], 'it waits for an ack, so it sends again')
     t.same(target.writer.texts, [])
   }
 })

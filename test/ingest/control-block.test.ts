@@ -27,7 +27,7 @@ t.test('what the shard holds is recovered and appended less removed', (t) => {
   words[WORD.recoveredBytes] = 1000n
   words[WORD.removedBytes] = 300n
   block.setAppendedBytes(50)
-  t.equal(block.heldBytes, 750)
+  t.equal(block.pendingBytes, 750)
   t.equal(block.isFull, false)
   words[WORD.isFull] = 1n
   t.equal(block.isFull, true)

@@ -1,10 +1,27 @@
 import t from 'tap'
-import { deleteBelow, dropOldest, heldOffset, passOver } from '../../src/storage/retention.ts'
+import type { Cursor } from '../../src/storage/cursor.ts'
+import {
+  bytesFrom,
+  deleteBelow,
+  dropOldest,
+  type Holder,
+  heldOffset,
+  isDurablyPassed,
+  offsetBefore,
+  oldestComplete,
+  passSegment
+} from '../../src/storage/retention.ts'
 import { FakeClock, settled } from '../support/fake-clock.ts'
 import { DIRECTORY, openCursor, ShardHarness } from '../support/shard-harness.ts'
 import { SimulatedStorage } from '../support/simulated-storage.ts'
 
-const never = () => false
+const holderOf = (cursor: Cursor, rest: Partial<Holder> = {}): Holder => ({
+  cursor,
+  isRequired: true,
+  lagBytesMax: null,
+  inFlightWithin: () => [],
+  ...rest
+})
 
 async function filled(recordCount = 40) {
   const storage = new SimulatedStorage()
@@ -68,14 +85,10 @@ t.test(
     const readable = shard.segments.at(0)
     const endOffset = readable?.endOffset ?? 0
     t.ok(endOffset > 6)
-    const dropped = await dropOldest(shard.segments, [one, other], 'dropped:overflow_oldest', never)
-    t.same(
-      [...(dropped?.records ?? [])],
-      [
-        ['one', endOffset - 4],
-        ['other', endOffset]
-      ]
-    )
+    const dropped = await dropOldest(shard.segments, [holderOf(one), holderOf(other)])
+    t.match(dropped, { segmentCount: 1 })
+    t.equal(one.passCount, 2)
+    t.equal(one.passReason, 'overflow_oldest')
     t.equal(one.durableLowOffset, endOffset)
     t.match(one.account(40), {
       appended: 40,
@@ -89,23 +102,109 @@ t.test(
   }
 )
 
-t.test('what is in flight is not dropped, nor the segment that is written', async (t) => {
+t.test('Q26 what is on the wire is not dropped, the rest of its segment is', async (t) => {
   const { storage, shard } = await filled()
   const cursor = openCursor(storage)
-  t.equal(await dropOldest(shard.segments, [cursor], 'dropped:overflow_oldest', () => true), null)
-  t.equal(cursor.lowOffset, 0)
-  const small = await filled(2)
-  t.equal(await dropOldest(small.shard.segments, [], 'dropped:overflow_oldest', never), null)
+  const endOffset = shard.segments.at(0)?.endOffset ?? 0
+  const busy: [number, number][] = [
+    [2, 4],
+    [3, 5]
+  ]
+  const holder = holderOf(cursor, { inFlightWithin: () => busy })
+  t.equal(await dropOldest(shard.segments, [holder]), null, 'the segment stays')
+  t.same(cursor.missing(0, endOffset), [[2, 5]])
+  t.match(cursor.account(40).dropped, { overflow_oldest: endOffset - 3 })
+  cursor.finish(2, 5, 'delivered')
+  busy.length = 0
+  t.match(await dropOldest(shard.segments, [holder]), { segmentCount: 1 }, 'now it goes')
+  t.match(cursor.account(40), {
+    delivered: 3,
+    dropped: { overflow_oldest: endOffset - 3 },
+    isExact: true
+  })
 })
 
-t.test('a cursor with every range in use can still be moved', (t) => {
-  const storage = new SimulatedStorage()
-  storage.mkdir(DIRECTORY)
+t.test('the segment that is written is not dropped', async (t) => {
+  const small = await filled(2)
+  const cursor = openCursor(small.storage)
+  t.equal(await dropOldest(small.shard.segments, [holderOf(cursor)]), null)
+})
+
+t.test('an idle shard whose segment was closed shrinks to nothing, and goes on', async (t) => {
+  const { clock, storage, shard } = await filled(3)
   const cursor = openCursor(storage)
+  cursor.finish(0, 3, 'delivered')
+  t.ok(await isDurablyPassed([holderOf(cursor)], 3))
+  t.match(deleteBelow(shard.segments, 3), { segmentCount: 0 }, 'it may still be written')
+  t.ok(shard.writer.seal())
+  await settled()
+  t.same(shard.closed, [0])
+  t.match(deleteBelow(shard.segments, 3), { segmentCount: 1 })
+  t.equal(segmentCount(storage), 0)
+  t.equal(shard.segments.oldestOffset, 3)
+  shard.append([3])
+  shard.writer.commit()
+  await settled()
+  t.same(shard.ids, [3])
+  deleteBelow(shard.segments, 4)
+  const again = new ShardHarness({ storage, clock, cursorHighOffset: 3 })
+  t.same(again.ids, [3], 'offsets go on behind what was deleted')
+})
+
+t.test('without a cursor the newest segment stays: it alone knows the offsets', async (t) => {
+  const { shard } = await filled(3)
+  shard.writer.seal()
+  await settled()
+  t.ok(oldestComplete(shard.segments))
+  t.equal(await dropOldest(shard.segments, []), null)
+})
+
+t.test('a cursor with every range in use can still be moved', async (t) => {
+  const { shard, storage } = await filled(40)
+  const cursor = openCursor(storage)
+  const { segments } = shard
   for (let at = 0; at < 4000; at++) cursor.finish(at * 2 + 1, at * 2 + 2, 'delivered')
-  t.equal(passOver(cursor, 8000, 'dropped:lag'), 4000)
-  t.equal(cursor.lowOffset, 8000)
-  t.end()
+  for (const { ordinal } of segments.all) {
+    const segment = segments.at(ordinal)
+    if (segment !== null) passSegment(segments, [holderOf(cursor)], segment, 'lag')
+  }
+  t.equal(cursor.lowOffset, 40)
+  t.match(cursor.account(40), { dropped: { lag: 20 }, isExact: true })
+})
+
+t.test('what a missing file held is lost and not dropped', async (t) => {
+  const { clock, storage, shard } = await filled()
+  const cursor = openCursor(storage)
+  const gone = shard.segments.at(0)
+  await shard.writer.close()
+  storage.unlink(gone?.path ?? '')
+  const again = new ShardHarness({ storage, clock, segmentBytes: 2048 })
+  const { endOffset = 0 } = gone ?? {}
+  const first = again.segments.at(0)
+  t.equal(first?.firstOffset, endOffset)
+  t.match(await dropOldest(again.segments, [holderOf(cursor)]), { segmentCount: 1 })
+  t.match(cursor.account(40), {
+    lost: { corrupt: endOffset },
+    dropped: { overflow_oldest: (first?.endOffset ?? 0) - endOffset },
+    isExact: true
+  })
+})
+
+t.test('bytes behind an offset, and the offset behind which so many bytes lie', async (t) => {
+  const { shard } = await filled()
+  const { segments } = shard
+  const all = bytesFrom(segments, 0)
+  const files = segments.all.reduce((sum, { ordinal }) => sum + segments.byteCountOf(ordinal), 0)
+  t.equal(all, files)
+  t.equal(bytesFrom(segments, 40), 0)
+  t.equal(offsetBefore(segments, all), 0)
+  t.equal(offsetBefore(segments, 0), 40)
+  for (const offset of [1, 7, 20, 33, 39]) {
+    const byteCount = bytesFrom(segments, offset)
+    const found = offsetBefore(segments, byteCount)
+    t.ok(Math.abs(found - offset) <= 1, `${byteCount} bytes lie behind ${offset}, found ${found}`)
+    t.ok(bytesFrom(segments, found) <= byteCount + 200)
+  }
 })
 
 t.test('nothing holds without a holding cursor', (t) => {

@@ -1,6 +1,7 @@
 // A shard writer in memory: keeps what was appended and tells waiters when the test says so.
 
 import { ControlBlock, Doorbell } from '../../src/ingest/control-block.ts'
+import { type RoomOptions, SharedRoom } from '../../src/ingest/pressure.ts'
 import type { RouteTarget } from '../../src/ingest/route-target.ts'
 import type { AppendGroup, ShardAppender, Waiter } from '../../src/storage/append.ts'
 import { CONTROL_BLOCK_BYTES, type ShardState } from '../../src/threads/shared.ts'
@@ -72,19 +73,27 @@ export interface FakeTarget extends RouteTarget {
   readonly words: BigInt64Array
 }
 
-export function fakeTarget(log: string, rest: Partial<RouteTarget> = {}): FakeTarget {
+export interface FakeTargetOptions extends Partial<Omit<RouteTarget, 'room' | 'writer'>> {
+  readonly overflow?: RoomOptions['overflow']
+  readonly bytesMax?: number
+  readonly others?: readonly ControlBlock[]
+}
+
+export function fakeTarget(log: string, options: FakeTargetOptions = {}): FakeTarget {
+  const { bytesMax = 1000, others = [], overflow = 'block', ...rest } = options
   const shared = new SharedArrayBuffer(CONTROL_BLOCK_BYTES)
+  const control = new ControlBlock(shared, new Doorbell(new SharedArrayBuffer(4)))
+  const writer = new FakeWriter()
   return {
     kind: 'shard',
     log,
     shardNumber: 0,
-    control: new ControlBlock(shared, new Doorbell(new SharedArrayBuffer(4))),
-    overflow: 'block',
+    control,
     isDroppedAcked: false,
-    bytesMax: 1000,
     isDirty: false,
     ...rest,
-    writer: new FakeWriter(),
+    room: new SharedRoom({ bytesMax, others, overflow, writer, control }),
+    writer,
     words: new BigInt64Array(shared)
   }
 }

@@ -199,6 +199,7 @@ export class IngestHost {
       directory,
       logId: logIdOf(STORE.uuid, `${log}/${name}`),
       control: new SharedArrayBuffer(CONTROL_BLOCK_BYTES),
+      others: [],
       start: this.#options.starts?.[log] ?? FIRST_START
     }
   }

@@ -114,6 +114,7 @@ export class ShardHarness {
   readonly visible: VisibleEnd[] = []
   readonly givenUp: { readonly recordCount: number; readonly reason: RejectReason }[] = []
   readonly poisoned: string[] = []
+  readonly closed: number[] = []
   syncCount = 0
   onAck: (ids: readonly number[]) => void = () => undefined
   readonly #options: HarnessOptions
@@ -161,6 +162,10 @@ export class ShardHarness {
         onVisible: (end) => {
           this.visible.push(end)
           this.segments.setVisible(end.segmentOrdinal, end.endByte, end.nextOffset)
+        },
+        onClosed: (ordinal) => {
+          this.closed.push(ordinal)
+          this.segments.setClosed(ordinal)
         },
         onState: (state, error) => this.states.push({ state, error }),
         onGivenUp: (recordCount, _byteCount, reason) => this.givenUp.push({ recordCount, reason }),

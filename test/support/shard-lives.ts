@@ -255,7 +255,9 @@ async function drop(
   }
   await ended(
     storage,
-    dropOldest(shard.segments, [cursor], 'dropped:overflow_oldest', () => false)
+    dropOldest(shard.segments, [
+      { cursor, isRequired: true, lagBytesMax: null, inFlightWithin: () => [] }
+    ])
   )
 }
 
