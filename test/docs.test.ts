@@ -9,7 +9,9 @@ import { BUILT_INS } from '../plugins/index.ts'
 import { findingLines, readConfig } from '../src/cli/config-source.ts'
 import { DEFAULT_CONFIG_NAME } from '../src/config/default-config.ts'
 import { ERROR_CODES } from '../src/core/errors.ts'
+import { command } from './support/command-line.ts'
 import { filesOf, ROOT } from './support/source-tree.ts'
+import { damageFrame, writeStoredQueue } from './support/stored-queue.ts'
 
 t.test('generated pages are current; npm run docs writes them', (t) => {
   for (const [path, text] of generatedFiles()) {
@@ -138,6 +140,22 @@ t.test('the examples in deploy/examples are valid without a warning', (t) => {
     t.not(config, null, path)
   }
   t.end()
+})
+
+t.test('every command of the page about the queue prints what the page says', async (t) => {
+  const folder = t.testdir()
+  await writeStoredQueue(join(folder, 'data'))
+  await writeStoredQueue(join(folder, 'damaged'), damageFrame)
+  const blocks = [
+    ...readFileSync(join(ROOT, 'docs/queue.md'), 'utf8').matchAll(/^```console\n([\s\S]*?)^```$/gm)
+  ]
+  t.ok(blocks.length >= 9)
+  for (const [, block = ''] of blocks) {
+    const [line = '', ...shown] = block.split('\n')
+    const words = line.replace(/^\$ millrace /, '').split(' ')
+    const { error, out } = await command(words, { workingDirectory: folder })
+    t.equal(`${out}${error}`, shown.join('\n'), line)
+  }
 })
 
 t.test(

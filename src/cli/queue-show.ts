@@ -2,7 +2,7 @@
 // `millrace queue show`: one queue from its files: shards, segments, cursors with what they lack. Every segment is opened
 // for its header and footer, the last one is read whole.
 
-import { formatBytes, formatDuration } from '../core/units.ts'
+import { formatBytes } from '../core/units.ts'
 import { accountOf } from '../storage/cursor-account.ts'
 import { SEGMENT_HEADER } from '../storage/format.ts'
 import { appendTimeAt } from '../storage/inspect-records.ts'
@@ -161,9 +161,10 @@ function lagOf(
   }
 }
 
+const timeText = (timeMs: number | null): string =>
+  timeMs === null ? '-' : new Date(timeMs).toISOString().slice(0, 19)
+
 function shardText(shard: ShardJson): string {
-  const time = (timeMs: number | null) =>
-    timeMs === null ? '-' : new Date(timeMs).toISOString().slice(0, 19)
   const segments = table(
     ['  SEGMENT', 'EPOCH', 'FIRST', 'END', 'BYTES', 'CREATED', 'EVENTS FROM', 'TO', 'STATE'],
     shard.segments.map((segment) => [
@@ -172,9 +173,9 @@ function shardText(shard: ShardJson): string {
       segment.firstOffset,
       segment.endOffset ?? '-',
       formatBytes(segment.bytes),
-      time(segment.createdMs),
-      time(segment.minTimeMs),
-      time(segment.maxTimeMs),
+      timeText(segment.createdMs),
+      timeText(segment.minTimeMs),
+      timeText(segment.maxTimeMs),
       segment.isDamaged ? `${segment.state}, DAMAGED` : segment.state
     ])
   )
@@ -193,7 +194,7 @@ function cursorTable(cursors: readonly CursorJson[]): string {
       .map(([name, { records }]) => `${name} ${records}`)
       .join(', ')
   return table(
-    ['  DESTINATION', 'BEGAN', 'FINISHED', 'RANGES', 'PENDING', 'ABOUT', 'LAG', 'OUTCOMES'],
+    ['  DESTINATION', 'BEGAN', 'FINISHED', 'RANGES', 'PENDING', 'ABOUT', 'WAITS SINCE', 'OUTCOMES'],
     cursors.map((cursor) => [
       `  ${cursor.output}`,
       cursor.isReadable ? cursor.origin : '-',
@@ -201,7 +202,7 @@ function cursorTable(cursors: readonly CursorJson[]): string {
       cursor.isReadable ? cursor.ranges.length : '-',
       cursor.pendingRecords ?? '-',
       cursor.pendingBytesAbout === null ? '-' : formatBytes(cursor.pendingBytesAbout),
-      cursor.lagMs === null ? '-' : formatDuration(Math.floor(cursor.lagMs / 1000) * 1000),
+      timeText(cursor.oldestPendingMs),
       cursor.isReadable ? outcomes(cursor.counts) : 'cannot be read'
     ])
   )

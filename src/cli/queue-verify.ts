@@ -90,9 +90,12 @@ function findingText(finding: Finding): string {
 
 function verdictText(verdict: Verdict): string {
   const { bytes, damages, frames, isDeep, locked, lostRecords, notes, records, segments } = verdict
-  const read = isDeep ? `${records} records in ${frames} frames read` : 'last segments read whole'
+  const read = isDeep
+    ? `${records} records in ${frames} frames read`
+    : 'the last segment of each shard read, the others by header and footer'
   const keys = locked === 0 ? '' : `, ${locked} of them encrypted and not opened`
+  const count = damages === 1 ? '1 place' : `${damages} places`
   const result =
-    damages === 0 ? 'no damage' : `${damages} damages, ${lostRecords} records cannot be read`
+    damages === 0 ? 'no damage' : `damage in ${count}, ${lostRecords} records cannot be read`
   return `${segments} segments, ${formatBytes(bytes)}, ${read}${keys}: ${result}, ${notes} notes\n`
 }
