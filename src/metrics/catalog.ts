@@ -98,6 +98,12 @@ const ROUTER_METRICS: readonly MetricFamily[] = [
   family('queue_dlq_bytes', 'gauge', ['log'], 'Bytes of the dead letters, by log.'),
   family('queue_durability_info', 'gauge', ['route', 'policy'], 'Durability of a route; always 1.'),
   family(
+    'queue_cursor_reset_total',
+    'counter',
+    CURSOR,
+    'Cursors that could not be read at start: the destination begins again at the oldest record.'
+  ),
+  family(
     'queue_corrupt_frames_total',
     'counter',
     SHARD,

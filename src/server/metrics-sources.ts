@@ -104,6 +104,14 @@ function provideShards(
   each('queue_segments', ({ shardLog }) => shardLog.segments.all.length)
   each('queue_disk_bytes', ({ shardLog }) => shardLog.heldBytes)
   each('queue_recovery_unacked_records_total', ({ unackedRecords }) => unackedRecords)
+  registry.provide('queue_cursor_reset_total', () =>
+    routes().flatMap((opened) =>
+      [...opened.cursors.keys()].map((destination) => ({
+        labels: { ...labelsOf(opened), destination },
+        value: opened.resetOutputs.has(destination) ? 1 : 0
+      }))
+    )
+  )
   each('queue_corrupt_frames_total', ({ shardLog }) => shardLog.damage.frameCount)
   each('queue_quarantined_bytes', ({ shardLog }) => shardLog.damage.quarantinedBytes)
   registry.provide('queue_state', () =>

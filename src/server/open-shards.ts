@@ -38,6 +38,8 @@ export interface OpenedShard {
   readonly spec: ShardSpec
   readonly shardLog: ShardLog
   readonly unackedRecords: number
+  /** Outputs whose cursor could not be read at this start: they begin again at the oldest record. */
+  readonly resetOutputs: ReadonlySet<string>
   /** Chunk ids of the newest segments (resend-memory.ts). */
   readonly ingestIds: readonly string[]
   /** Cursors by output, in the order of the route. */
@@ -171,7 +173,8 @@ function openShard(
   const { decoder } = context
   const access = { storage, hash, storeSecret: store.secret, decoder, logId }
   const cursorOptions = (outputId: string): CursorOptions => ({ ...access, outputId, directory })
-  const known = loadCursors(context, directory, destinations, cursorOptions)
+  const resetOutputs = new Set<string>()
+  const known = loadCursors(context, directory, destinations, cursorOptions, resetOutputs)
   const recovered = recoverShard({
     ...access,
     nowMs: clock.nowMs(),
@@ -217,6 +220,7 @@ function openShard(
     shardLog,
     cursors,
     unackedRecords: recovered.unackedRecords,
+    resetOutputs,
     ingestIds: recovered.ingestIds,
     spec: {
       log,
@@ -234,7 +238,8 @@ function loadCursors(
   context: StoreContext,
   directory: string,
   destinations: readonly CursorPlace[],
-  optionsOf: (outputId: string) => CursorOptions
+  optionsOf: (outputId: string) => CursorOptions,
+  resetOutputs: Set<string>
 ): Map<string, Cursor> {
   const { log, storage } = context
   const known = new Map<string, Cursor>()
@@ -245,6 +250,7 @@ function loadCursors(
     if (loaded === null) continue
     known.set(output, loaded.cursor)
     if (loaded.wasReset) {
+      resetOutputs.add(output)
       log.warn(
         { destination: output, directory, event: 'queue.cursor_reset' },
         'both slots of a cursor were unreadable: delivery begins again at the oldest stored record'
