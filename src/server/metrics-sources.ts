@@ -56,15 +56,17 @@ function provideProcess(registry: MetricRegistry, parts: MetricsParts): void {
     { labels: { thread: 'main' }, value: mainCpuSeconds() }
   ])
   registry.provide('stage_seconds_total', () => poolStages(delivery.destinations))
-  const { counts } = parts.scrubber
-  registry.provide('queue_scrub_read_bytes_total', () => [{ labels: {}, value: counts.readBytes }])
+  const scrubbed = () => parts.scrubber.counts
+  registry.provide('queue_scrub_read_bytes_total', () => [
+    { labels: {}, value: scrubbed().readBytes }
+  ])
   registry.provide('queue_scrub_damaged_records_total', () => [
-    { labels: {}, value: counts.damagedRecords }
+    { labels: {}, value: scrubbed().damagedRecords }
   ])
   registry.provide('queue_scrub_damaged_ranges_total', () => [
-    { labels: {}, value: counts.damagedRanges }
+    { labels: {}, value: scrubbed().damagedRanges }
   ])
-  registry.provide('queue_scrub_passes_total', () => [{ labels: {}, value: counts.passes }])
+  registry.provide('queue_scrub_passes_total', () => [{ labels: {}, value: scrubbed().passes }])
   registry.provide('queue_startup_recovery_seconds', () => [
     { labels: {}, value: store.recoverySeconds }
   ])
