@@ -66,14 +66,26 @@ export class MillraceError extends Error {
   }
 }
 
+/** Errors of Linux that Node has no name for; it says `Unknown system error -122`. */
+const UNNAMED_ERRNOS: ReadonlyMap<string, string> = new Map([
+  ['116', 'ESTALE'],
+  ['117', 'EUCLEAN'],
+  ['121', 'EREMOTEIO'],
+  ['122', 'EDQUOT'],
+  ['123', 'ENOMEDIUM']
+])
+const UNNAMED = /Unknown system error -(\d+)(: Unknown system error -\d+)?/
+
+const nameUnnamed = (text: string): string =>
+  text.replace(UNNAMED, (whole, number: string) => UNNAMED_ERRNOS.get(number) ?? whole)
+
 /** Text of a value that was thrown, whatever it is. */
 export function errorText(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
+  return nameUnnamed(error instanceof Error ? error.message : String(error))
 }
 
 /** `ENOSPC`, `EIO`, `ECONNREFUSED`...: the system's name for an error, or ''. */
 export function errnoOf(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string'
-    ? error.code
-    : ''
+  const hasCode = error instanceof Error && 'code' in error && typeof error.code === 'string'
+  return hasCode ? nameUnnamed(String(error.code)) : ''
 }

@@ -36,14 +36,18 @@ export interface Deletion {
 export function deleteBelow(segments: ShardSegments, offset: number): Deletion {
   let segmentCount = 0
   let byteCount = 0
-  for (const { path } of segments.dropBelow(offset)) {
+  const dropped = segments.dropBelow(offset).map(({ path }) => path)
+  for (const path of [...segments.undeleted.splice(0), ...dropped]) {
     const stat = segments.storage.stat(path)
     if (stat === null) continue
     try {
       segments.storage.unlink(path)
     } catch (error) {
-      // It stays and is deleted at the next start; its bytes count until then.
-      if (errnoOf(error) !== 'ENOENT') continue
+      // It stays, and its bytes count until it can be deleted.
+      if (errnoOf(error) !== 'ENOENT') {
+        segments.undeleted.push(path)
+        continue
+      }
     }
     segmentCount++
     byteCount += stat.byteCount

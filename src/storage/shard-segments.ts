@@ -2,6 +2,7 @@
 // The segments of one shard as its readers see them: which file holds which offsets, how far they may read, and why an
 // offset that cannot be read is gone. One per shard, shared by its destinations.
 
+import { dirname } from 'node:path'
 import { errnoOf } from '../core/errors.ts'
 import { invariant } from '../core/invariant.ts'
 import type { NewSegment, SegmentRef } from '../threads/messages.ts'
@@ -15,7 +16,7 @@ import { KEYLESS_DECODER, type PayloadDecoder } from './payload-decoder.ts'
 import { segmentSalt } from './segment-names.ts'
 import { readFooter } from './segment-scan.ts'
 import type { Hole, RecoveryResult } from './segments.ts'
-import type { Storage } from './storage.ts'
+import type { FileStat, Storage } from './storage.ts'
 
 /** Descriptors that one shard keeps open for reading: the newest segment of the writer, and another one. */
 const OPEN_FILES_MAX = 1
@@ -61,6 +62,10 @@ export class ShardSegments {
   readonly #options: ShardSegmentsOptions
   /** Oldest first, ordinals without gaps. */
   readonly #entries: Entry[]
+  /** Device of the shard directory; '': not known. */
+  #device = ''
+  /** Files that were to be deleted and could not: the next deletion tries again, or the next start. */
+  readonly undeleted: string[] = []
   /** Ordinals from here on were made by this process: visible under `sync` means durable. */
   readonly #firstOwnOrdinal: number
   readonly #files = new Map<number, OpenFile>()
@@ -96,6 +101,8 @@ export class ShardSegments {
       endByte: recovered.segments.at(-1)?.validEndByte ?? 0,
       nextOffset: recovered.start.nextOffset
     }
+    const newest = this.#entries.at(-1)
+    if (newest !== undefined) this.#noteDevice(newest.path)
   }
 
   /** Segments oldest first. */
@@ -129,11 +136,13 @@ export class ShardSegments {
     this.#openNewest(ordinal, path)
   }
 
-  /** How readers open a segment: by its name, or, when the newest was deleted under the writer, by our descriptor. */
+  /** How readers open a segment: by its name, or by our descriptor when the newest has lost it. */
   pathOf(segment: SegmentRef & { readonly ordinal: number }): string {
-    const open =
-      this.#entries.at(-1)?.ordinal === segment.ordinal && this.#files.get(segment.ordinal)
-    if (!open || this.storage.fstat(open.file).linkCount > 0) return segment.path
+    const { ordinal, path } = segment
+    const open = this.#entries.at(-1)?.ordinal === ordinal && this.#files.get(ordinal)
+    if (!open) return path
+    const { identity } = this.storage.fstat(open.file)
+    if (this.storage.stat(path)?.identity === identity) return path
     // Threads share descriptors, and Linux opens a file by one that has no name left.
     return `/proc/self/fd/${open.file}`
   }
@@ -358,14 +367,32 @@ export class ShardSegments {
       this.#files.set(segment.ordinal, { file, byteCount })
       return { file, byteCount }
     } catch (error) {
-      if (errnoOf(error) !== 'ENOENT') throw error
+      if (errnoOf(error) !== 'ENOENT' || this.#isVolumeGone(segment.path)) throw error
       return null
     }
+  }
+
+  /** Another volume lies over the one of the segment: what cannot be found is not lost, it is tried again. */
+  #isVolumeGone(segmentPath: string): boolean {
+    let directory = dirname(segmentPath)
+    for (;;) {
+      const stat = this.storage.stat(directory)
+      if (stat !== null) return this.#device !== '' && deviceOf(stat) !== this.#device
+      if (dirname(directory) === directory) return false
+      directory = dirname(directory)
+    }
+  }
+
+  #noteDevice(segmentPath: string): void {
+    if (this.#device !== '') return
+    const stat = this.storage.stat(dirname(segmentPath))
+    if (stat !== null) this.#device = deviceOf(stat)
   }
 
   /** What was acked in it can be delivered even when somebody deletes the directory. */
   #openNewest(ordinal: number, path: string): void {
     try {
+      this.#noteDevice(path)
       const file = this.storage.open(path, 'read')
       this.#makeRoomForFile()
       this.#files.set(ordinal, { file, byteCount: -1 })
@@ -388,3 +415,5 @@ export class ShardSegments {
     this.storage.close(open.file)
   }
 }
+
+const deviceOf = ({ identity }: FileStat): string => identity.slice(0, identity.indexOf(':'))

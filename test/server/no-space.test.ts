@@ -1,12 +1,12 @@
 // The data directory on a small volume of its own: a tmpfs in a mount namespace, which an unprivileged user can have.
 
-import { spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { eventually } from '../support/eventually.ts'
 import { FakeOpenSearch } from '../support/fake-opensearch.ts'
 import { freePort } from '../support/free-port.ts'
+import { mountNamespace } from '../support/mount-namespace.ts'
 import {
   arrivedSeqs,
   imbalance,
@@ -23,20 +23,7 @@ const MIB = 1024 * 1024
 
 t.setTimeout(180_000)
 
-/** Words before a command that give it a mount namespace; null: not allowed here. */
-function namespace(): readonly string[] | null {
-  const ways = [
-    ['unshare', '-Urm'],
-    ['unshare', '-m']
-  ] as const
-  const script = 'mount -t tmpfs -o size=1m tmpfs /tmp'
-  const works = ways.find(([command, option]) => {
-    return spawnSync(command, [option, 'sh', '-c', script]).status === 0
-  })
-  return works ?? null
-}
-
-const within = namespace()
+const within = mountNamespace()
 const skip = within === null ? 'no mount namespace: neither user namespaces nor root' : false
 
 async function setUp(t: Test, options: { queue: string; route: string }) {
