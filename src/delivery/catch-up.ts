@@ -2,13 +2,16 @@
 // How fast a destination reads what it is far behind with while records come in: as fast as they come, and
 // `catchup_read_rate` on top, so that a backlog always shrinks and its reads never take the disk and the cores from
 // ingest. When next to nothing comes in there is nobody to protect and no limit. A token bucket that is paid after the
-// fact, when the bytes of a task are known. Limit: BURST_MS of the rate at once.
+// fact, when the bytes of a task are known. Limit: BURST_MS of the rate, or one task, at once.
 
 import type { Clock } from '../core/clock.ts'
+import { TASK_INPUT_BYTES_MAX } from '../core/limits.ts'
 
 /** A lane is far behind when the newest record of its last task was stored this long ago. */
 export const BEHIND_MS = 10_000
 const BURST_MS = 250
+/** What comes in pays too, so the end of a debt is looked for this often, milliseconds. */
+const WAIT_MS_MAX = 20
 /** Ingest that comes to less is idle, bytes per second. */
 const IDLE_BYTES_PER_SECOND = 64 * 1024
 /** How long arrivals are looked at before they count as idle or busy. */
@@ -48,11 +51,12 @@ export class CatchUp {
     if (!this.#isIdle) this.#tokenBytes -= byteCount
   }
 
-  /** How long until another task may read; 0: now. */
+  /** How long until it is worth asking again; 0: a task may read now. */
   waitMs(): number {
     this.#fill()
     if (this.#isIdle || this.#tokenBytes > -1) return 0
-    return Math.ceil((-this.#tokenBytes * 1000) / this.#options.bytesPerSecond)
+    const payMs = Math.ceil((-this.#tokenBytes * 1000) / this.#options.bytesPerSecond)
+    return Math.min(WAIT_MS_MAX, payMs)
   }
 
   #fill(): void {
@@ -73,4 +77,4 @@ export class CatchUp {
 }
 
 const burstBytes = ({ bytesPerSecond }: CatchUpOptions): number =>
-  (bytesPerSecond * BURST_MS) / 1000
+  Math.max(TASK_INPUT_BYTES_MAX, (bytesPerSecond * BURST_MS) / 1000)

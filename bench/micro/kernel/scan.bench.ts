@@ -121,9 +121,32 @@ const works: Work[] = [
   scanWork('D messages, one per read', singleMessages(dockerRecord, RECORDS), RECORDS, 352),
   scanWork('K packed, 500 entries', packedMessages(kubernetesRecord, RECORDS), RECORDS),
   bodyWork('D body, decompressed', entries(dockerRecord, RECORDS), RECORDS),
+  laneWork('D entries to 8 lanes, alternating', entries(dockerRecord, RECORDS), ['container_name']),
+  laneWork('D entries to 8 lanes, all to one', entries(dockerRecord, RECORDS), ['container_id']),
+  laneWork('K entries to 8 lanes, nested key', entries(kubernetesRecord, RECORDS), [
+    'kubernetes',
+    'pod_name'
+  ]),
   jsonWork('D JSON lines to entries', jsonLines(dockerRecord, RECORDS), RECORDS),
   jsonWork('K JSON lines to entries', jsonLines(kubernetesRecord, RECORDS), RECORDS)
 ]
+
+/** What a field as `shard_by` costs beside the scan. */
+function laneWork(name: string, bytes: Buffer, path: readonly string[]): Work {
+  const area = inKernel(bytes)
+  const rule = { path, laneCount: 8, otherLane: 0 }
+  return {
+    name,
+    bytes: bytes.length,
+    records: RECORDS,
+    run() {
+      const parts = kernel.lanes.split(area, 1, rule)
+      const found = parts?.reduce((sum, { recordCount }) => sum + recordCount, 0)
+      if (found !== RECORDS) throw new Error(name)
+      kernel.lanes.release()
+    }
+  }
+}
 
 function bodyWork(name: string, bytes: Buffer, records: number): Work {
   const area = inKernel(bytes)
