@@ -192,7 +192,13 @@ function metricsPage(): string {
 }
 
 function cliPage(): string {
-  const io = { environment: {}, workingDirectory: '/', out: () => {}, error: () => {} }
+  const io = {
+    environment: {},
+    workingDirectory: '/',
+    out: () => {},
+    error: () => {},
+    write: async () => true
+  }
   const program = createProgram(io, () => Promise.resolve(0))
   const lines = [
     '# Command line',

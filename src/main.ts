@@ -21,8 +21,13 @@ for (const stream of [process.stdout, process.stderr]) {
 const io = {
   environment: processEnvironment(),
   workingDirectory: process.cwd(),
+  isTerminal: process.stderr.isTTY === true,
   out: (text: string) => void process.stdout.write(text),
-  error: (text: string) => void process.stderr.write(text)
+  error: (text: string) => void process.stderr.write(text),
+  write: (piece: string | Uint8Array) =>
+    new Promise<boolean>((resolve) => {
+      process.stdout.write(piece, (error) => resolve(error === null || error === undefined))
+    })
 }
 
 const exitCode = await runCommandLine(words, io, async (config, options) => {

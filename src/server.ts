@@ -21,9 +21,11 @@ import { DiskHealth } from './server/disk-health.ts'
 import { FreeSpace } from './server/free-space.ts'
 import { Housekeeping } from './server/housekeeping.ts'
 import { type Addresses, IngestThreads } from './server/ingest-threads.ts'
+import { LetterJobs } from './server/letter-jobs.ts'
 import { provideMetrics } from './server/metrics-sources.ts'
 import { routeOf } from './server/open-shards.ts'
 import { LiveQueueChanges } from './server/queue-changes.ts'
+import { ReplayJobs } from './server/replay-jobs.ts'
 import { Scrubber } from './server/scrub.ts'
 import { ServerStatus } from './server/server-status.ts'
 import { Store } from './server/store.ts'
@@ -112,6 +114,7 @@ class Parts {
   readonly store: Store
   readonly ingest: IngestThreads
   readonly deadLetters: DeadLetterLogs
+  readonly jobs = new ReplayJobs(systemClock)
   readonly delivery: DeliverySet
   readonly status: ServerStatus
   readonly admin: { start(): Promise<string | null>; stop(): Promise<void> }
@@ -161,7 +164,8 @@ class Parts {
     this.deadLetters = new DeadLetterLogs({
       config,
       context: this.store.context,
-      ingestLogs: this.store.shards.filter(({ spec }) => spec.log.startsWith('dlq/'))
+      ingestLogs: this.store.shards.filter(({ spec }) => spec.log.startsWith('dlq/')),
+      orphans: this.store.orphans.map((each) => each.log).filter((name) => name.startsWith('dlq/'))
     })
     this.delivery = new DeliverySet({
       config,
@@ -191,7 +195,9 @@ class Parts {
       scrubber: this.#scrubber,
       ingest: this.ingest,
       delivery: this.delivery,
-      status: this.status
+      status: this.status,
+      deadLetters: this.deadLetters,
+      jobs: this.jobs
     })
     this.admin = adminOf(config, this.status)
     for (const doorbell of this.ingest.doorbells) {
@@ -208,6 +214,7 @@ class Parts {
     const isDrained = await this.drain(drainTimeoutMs)
     this.#watch.abort()
     this.#housekeeping.stop()
+    await this.jobs.close()
     this.#scrubber.stop()
     await this.delivery.stop()
     await this.deadLetters.close()
@@ -247,11 +254,14 @@ class Parts {
       destinations: this.delivery.destinations,
       changes: new LiveQueueChanges({ store: this.store, delivery: this.delivery }),
       leftovers: () => ({ orphans: this.store.orphans, removed: this.store.removed }),
-      deadLetters: this.deadLetters,
-      replay: (name, isDryRun) =>
-        this.deadLetters.replay(name, isDryRun, (key, source, cursor, signal) =>
-          this.delivery.replayLane(key, source, cursor, signal)
-        )
+      letters: new LetterJobs({
+        config: this.#config,
+        context: this.store.context,
+        logs: this.deadLetters,
+        jobs: this.jobs,
+        run: (key, parts) => this.delivery.runReplay(key, parts)
+      }),
+      jobs: this.jobs
     })
   }
 

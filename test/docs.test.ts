@@ -112,7 +112,8 @@ const io = (workingDirectory: string) => ({
   environment: {},
   workingDirectory,
   out: () => {},
-  error: () => {}
+  error: () => {},
+  write: async () => true
 })
 
 /** Findings of a configuration text, by the checks that users run. */

@@ -33,7 +33,7 @@ ${cursorTable(cursors, nowMs)}
 <h2>Queues</h2>
 ${shardTable(shards)}
 <h2>Dead letters</h2>
-${deadLetterTable(source.deadLetterLogs())}
+${deadLetterTable(source.letters.logs())}
 <p class="dim"><a href="/metrics">metrics</a> &middot; <a href="/api/v1/queues">queues as JSON</a> &middot;
 <a href="/readyz">readiness</a></p>
 </body></html>

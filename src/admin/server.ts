@@ -7,9 +7,10 @@ import { timingSafeEqual } from 'node:crypto'
 import { isIP } from 'node:net'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Clock } from '../core/clock.ts'
-import { MillraceError } from '../core/errors.ts'
+import { errorText, MillraceError } from '../core/errors.ts'
 import { formatListenAddress, type ListenAddress } from '../net/listen-address.ts'
 import { listenUnix } from '../net/unix-socket.ts'
+import { addLetterRoutes } from './letter-routes.ts'
 import { PAGE_POLICY, renderPage } from './page.ts'
 import { addQueueChanges } from './queue-changes.ts'
 import type { AdminSource, Health } from './status.ts'
@@ -27,8 +28,6 @@ export interface AdminOptions {
 const UNIX_RIGHTS = { mode: 0o660, uid: null, gid: null }
 /** Connections that the system holds until they are accepted. */
 const BACKLOG = 511
-/** Dead letters shown at once. */
-const SHOWN_MAX = 1000
 
 export class AdminServer {
   readonly #app: FastifyInstance
@@ -40,6 +39,13 @@ export class AdminServer {
     this.#source = source
     this.#options = options
     this.#app = Fastify({ logger: false, forceCloseConnections: true })
+    // Faults of a request are its own; all else is ours.
+    this.#app.setErrorHandler((error, _, reply) => {
+      const isUsage = error instanceof MillraceError && error.code === 'MR_USAGE'
+      const { statusCode } = Object(error) as { statusCode?: number } // fastify's own faults have one
+      const code = isUsage ? 400 : (statusCode ?? 500)
+      return reply.code(code).send({ error: errorText(error) })
+    })
     this.#app.addHook('onRequest', (request, reply) => this.#checkHost(request, reply))
     this.#health()
     this.#api()
@@ -97,25 +103,12 @@ export class AdminServer {
       addresses: source.addresses(),
       readiness: source.readiness()
     }))
-    this.#app.get('/api/v1/dlq', () => source.deadLetterLogs())
     const guard = {
       preHandler: (request: FastifyRequest, reply: FastifyReply) => this.#guard(request, reply)
     }
     addQueueChanges(this.#app, guard, source.changes)
     this.#app.get('/api/v1/store', guard, () => source.store())
-    this.#app.get<{ Params: { log: string }; Querystring: { limit?: string } }>(
-      '/api/v1/dlq/:log',
-      guard,
-      (request) => {
-        const limit = Math.min(Number(request.query.limit ?? 20) || 20, SHOWN_MAX)
-        return source.deadLetters(request.params.log, limit)
-      }
-    )
-    this.#app.post<{ Params: { log: string }; Querystring: { dry_run?: string } }>(
-      '/api/v1/dlq/:log/replay',
-      guard,
-      (request) => source.replay(request.params.log, request.query.dry_run === 'true')
-    )
+    addLetterRoutes(this.#app, source, guard)
   }
 
   async #checkHost(request: FastifyRequest, reply: FastifyReply): Promise<void> {

@@ -65,31 +65,112 @@ export interface QueuesStatus {
 export interface DeadLetterLogStatus {
   /** `out.search`, `in.web`, `unmatched`. */
   readonly log: string
+  /** Letters that are there, and bytes of the log. */
   readonly records: number
   readonly bytes: number
+  /** Ever written = records + all the removed + all the lost. */
+  readonly written: number
+  /** By reason: `replayed`, `operator` (purged), `overflow_oldest`, `filtered`. */
+  readonly removed: Readonly<Record<string, number>>
+  readonly lost: Readonly<Record<string, number>>
 }
 
 export interface DeadLetterView {
   readonly log: string
+  readonly shard: number
   readonly offset: number
   /** Position id of the record in its queue. */
   readonly id: string
+  /** When it was refused last, and first. */
   readonly timeMs: number
+  readonly firstAttemptMs: number
+  readonly attempts: number
+  /** Time in the record; null: it has none. */
+  readonly eventTimeMs: number | null
   readonly tag: string
   readonly route: string
   readonly output: string
   readonly target: string
   readonly reason: string
+  /** Step that refused it (`2:parse`); '' for a destination or an input. */
+  readonly step: string
   readonly status: number | null
   readonly error: string
   /** The record as JSON text, cut to 4 KiB. */
   readonly record: string
 }
 
-export interface ReplayOutcome {
+/** One line of an export. */
+export interface ExportedLetter extends Omit<DeadLetterView, 'record'> {
+  /** Input and address of the sender, where the input keeps them. */
+  readonly source: string
+  /** The records as JSON; several when they were joined. */
+  readonly records: readonly unknown[]
+  /** The same as they came in; form 1: `[time, record]`, 2: `[tag, time, record, option]`, MessagePack. */
+  readonly entries: readonly { readonly form: number; readonly base64: string }[]
+}
+
+/** Records by reason and destination. */
+export interface JobCount {
+  readonly reason: string
+  readonly destination: string
+  readonly records: number
+}
+
+/** A replay or purge, running or past. Counts are records; letters where the source is a log of letters. */
+export interface JobStatus {
+  readonly id: number
+  readonly kind: 'replay' | 'purge' | 'queue_replay'
+  /** `out.search`; `app/search` for records of a queue. */
+  readonly source: string
+  readonly to: string | null
+  readonly where: string
+  readonly isDryRun: boolean
+  readonly state: 'running' | 'done' | 'stopped' | 'failed'
+  /** How many offsets of how many were looked at. */
+  readonly scanned: number
+  readonly total: number
   readonly matched: number
   readonly stored: number
+  /** Of the stored: what the destination had already. */
+  readonly duplicates: number
+  readonly filtered: number
   readonly failed: number
+  readonly removed: number
+  readonly matches: readonly JobCount[]
+  readonly failures: readonly JobCount[]
+  readonly startedMs: number
+  readonly endedMs: number | null
+  readonly error: string | null
+}
+
+export interface LetterReplayRequest {
+  readonly where: string
+  /** `<route>/<output>`; null: where the letters were refused. */
+  readonly to: string | null
+  readonly limit: number
+  readonly perSecond: number | null
+  readonly isDryRun: boolean
+}
+
+/** Dead letters of the running server. Faults of a request are thrown as MR_USAGE before anything begins. */
+export interface LetterSource {
+  logs(): readonly DeadLetterLogStatus[]
+  views(log: string, where: string, limit: number): Promise<readonly DeadLetterView[]>
+  export(
+    log: string,
+    where: string,
+    limit: number,
+    isRaw: boolean
+  ): AsyncIterable<string | Uint8Array>
+  replay(log: string, request: LetterReplayRequest): JobStatus
+  purge(log: string, where: string, isDryRun: boolean): JobStatus
+}
+
+export interface JobSource {
+  list(): readonly JobStatus[]
+  get(id: number): JobStatus
+  stop(id: number): Promise<JobStatus>
 }
 
 /** One cursor that was moved. */
@@ -155,7 +236,6 @@ export interface AdminSource {
   readonly metricsContentType: string
   queues(): QueuesStatus
   addresses(): Readonly<Record<string, readonly string[]>>
-  deadLetterLogs(): readonly DeadLetterLogStatus[]
-  deadLetters(log: string, limit: number): Promise<readonly DeadLetterView[]>
-  replay(log: string, isDryRun: boolean): Promise<ReplayOutcome>
+  readonly letters: LetterSource
+  readonly jobs: JobSource
 }

@@ -1,7 +1,8 @@
 // Runs on: main.
 // One request to the admin server of a running Millrace, over TCP or its Unix socket.
 
-import { request } from 'node:http'
+import { type IncomingMessage, request } from 'node:http'
+import { systemClock } from '../core/clock.ts'
 import { errnoOf, errorText, MillraceError } from '../core/errors.ts'
 import type { AdminOptions } from './options.ts'
 
@@ -36,39 +37,84 @@ export function adminTarget(
 }
 
 /** Sends one request and reads the whole answer. Throws MR_ADMIN when nobody answers. */
-export function askAdmin(
+export async function askAdmin(
   options: AdminOptions,
   method: 'GET' | 'POST',
   path: string
 ): Promise<AdminAnswer> {
+  const limitMs = method === 'GET' ? ANSWER_MS : CHANGE_MS
+  const response = await openAdmin(options, method, path, limitMs)
+  try {
+    return { status: response.statusCode ?? 0, body: await textOf(response) }
+  } catch (error) {
+    throw noAnswer(options, error)
+  }
+}
+
+/** Settles when the head of the answer is there, within `limitMs`. */
+function openAdmin(
+  options: AdminOptions,
+  method: 'GET' | 'POST',
+  path: string,
+  limitMs: number
+): Promise<IncomingMessage> {
   const target = adminTarget(options.admin)
   const headers = options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }
   return new Promise((resolve, reject) => {
-    const fail = (error: unknown) => {
-      const reason = errnoOf(error) || errorText(error)
-      const message = `no answer from the admin server at ${options.admin}: ${reason}`
-      reject(new MillraceError('MR_ADMIN', message, { cause: error }))
-    }
-    const signal = AbortSignal.timeout(method === 'GET' ? ANSWER_MS : CHANGE_MS)
     const asked = request(
-      { ...target, method, path, headers: { host: 'localhost', ...headers }, signal },
+      { ...target, method, path, headers: { host: 'localhost', ...headers } },
       (response) => {
-        const chunks: Buffer[] = []
-        let byteCount = 0
-        response.on('data', (chunk: Buffer) => {
-          byteCount += chunk.length
-          chunks.push(chunk)
-          if (byteCount > ANSWER_BYTES_MAX) response.destroy(new Error('answer is too long'))
-        })
-        response.on('error', fail)
-        response.on('end', () =>
-          resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() })
-        )
+        cancel()
+        resolve(response)
       }
     )
-    asked.on('error', fail)
+    const cancel = systemClock.after(limitMs, () =>
+      asked.destroy(new Error(`none within ${limitMs / 1000} s`))
+    )
+    asked.on('error', (error) => {
+      cancel()
+      reject(noAnswer(options, error))
+    })
     asked.end()
   })
+}
+
+async function textOf(response: IncomingMessage): Promise<string> {
+  const pieces: Buffer[] = []
+  let byteCount = 0
+  for await (const piece of response) {
+    const bytes = piece as Buffer // without an encoding, pieces are buffers
+    byteCount += bytes.length
+    if (byteCount > ANSWER_BYTES_MAX) throw new Error('answer is too long')
+    pieces.push(bytes)
+  }
+  return Buffer.concat(pieces).toString()
+}
+
+function noAnswer(options: AdminOptions, error: unknown): MillraceError {
+  const reason = errnoOf(error) || errorText(error)
+  const message = `no answer from the admin server at ${options.admin}: ${reason}`
+  return new MillraceError('MR_ADMIN', message, { cause: error })
+}
+
+/** Hands the pieces of a long answer on as they come, until `onPiece` says that it wants no more. */
+export async function readAdmin(
+  options: AdminOptions,
+  path: string,
+  onPiece: (piece: Buffer) => Promise<boolean>
+): Promise<void> {
+  const response = await openAdmin(options, 'GET', path, ANSWER_MS)
+  if (response.statusCode !== 200) {
+    const body = await textOf(response)
+    throw answered(response.statusCode ?? 0, body)
+  }
+  try {
+    for await (const piece of response) {
+      if (!(await onPiece(piece as Buffer))) break // without an encoding, pieces are buffers
+    }
+  } catch (error) {
+    throw new MillraceError('MR_ADMIN', `the answer was cut: ${errorText(error)}`, { cause: error })
+  }
 }
 
 /** The answer as JSON; an answer that is not 200 is an error with its text. */
@@ -79,5 +125,22 @@ export async function askAdminJson(
 ): Promise<unknown> {
   const { status, body } = await askAdmin(options, method, path)
   if (status === 200) return JSON.parse(body)
-  throw new MillraceError('MR_ADMIN', `the admin server answered ${status}: ${body.slice(0, 500)}`)
+  throw answered(status, body)
+}
+
+/** What the server says is wrong with the request is the user's to mend. */
+function answered(status: number, body: string): MillraceError {
+  const code = status === 400 ? 'MR_USAGE' : 'MR_ADMIN'
+  const text = status === 400 ? faultIn(body) : `the admin server answered ${status}: ${body}`
+  return new MillraceError(code, text.slice(0, 2000))
+}
+
+function faultIn(body: string): string {
+  try {
+    const value: unknown = JSON.parse(body)
+    if (typeof value === 'object' && value !== null && 'error' in value) return String(value.error)
+  } catch {
+    // No JSON: as it is.
+  }
+  return body
 }

@@ -8,6 +8,10 @@ export interface CliIo {
   readonly workingDirectory: string
   out(text: string): void
   error(text: string): void
+  /** Whether a person reads what goes to stderr: progress is shown to people only. */
+  readonly isTerminal?: boolean
+  /** A piece of a long result; settles when more may come. False: whoever reads it has left. */
+  write(piece: string | Uint8Array): Promise<boolean>
 }
 
 /** Ends a command: what it was asked for is done, and this is the exit code. */

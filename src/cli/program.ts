@@ -8,6 +8,7 @@ import { addConfig } from './config.ts'
 import { addDlq } from './dlq.ts'
 import { addHealthcheck } from './healthcheck.ts'
 import { type CliIo, Exit } from './io.ts'
+import { addJobs } from './jobs.ts'
 import { applyVariables } from './options.ts'
 import { packageVersion } from './package-version.ts'
 import { addQueue } from './queue.ts'
@@ -52,6 +53,7 @@ export function createProgram(io: CliIo, runServer: RunServer): Command {
   addHealthcheck(program, io)
   addQueue(program, io)
   addDlq(program, io)
+  addJobs(program, io)
   for (const command of program.commands) inherit(command)
   return program
 }

@@ -55,6 +55,17 @@ interface DrainedShard {
 const WIRE_MS_MAX = 2000
 const WIRE_LOOK_MS = 10
 
+/** What a replay brings to its lane. */
+export interface ReplayLaneParts {
+  readonly source: LaneSource
+  readonly cursor: LaneCursor
+  readonly signal: AbortSignal
+  /** Told what was refused; whether it is written anywhere is the replay's to say. */
+  readonly writeLetters: WriteLetters
+  /** The lane, to be woken when the source has more. */
+  readonly onLane: (lane: Lane) => void
+}
+
 export class Destination {
   readonly key: string
   readonly route: string
@@ -73,6 +84,7 @@ export class Destination {
   readonly #abort = new AbortController()
   readonly #wire = new AbortController()
   #running: Promise<unknown>[] = []
+  readonly #started = Promise.withResolvers<void>()
   #isStarted = false
 
   constructor(options: DestinationOptions) {
@@ -117,6 +129,7 @@ export class Destination {
   /** Begins to drain. A destination that is down is tried for ever. */
   start(): void {
     this.#isStarted = true
+    this.#started.resolve()
     this.#running = this.#shards.map(({ lane }) => lane.run())
   }
 
@@ -158,10 +171,27 @@ export class Destination {
     while (isBusy() && clock.monotonicMs() < endMs) await clock.sleep(WIRE_LOOK_MS, signal)
   }
 
-  /** A lane of this destination over other records; what is refused again stays where it was. */
-  replayLane(source: LaneSource, cursor: LaneCursor, signal: AbortSignal): Lane {
-    const writeLetters = async () => {}
-    return this.parkedLane({ source, cursor, signal, writeLetters, keys: new OpenKeys() })
+  /** Settles when the output has started. */
+  get started(): Promise<void> {
+    return this.#started.promise
+  }
+
+  /** Runs a lane over other records until the signal aborts; what becomes of them is its caller's to count. */
+  async runReplay({ onLane, ...parts }: ReplayLaneParts): Promise<void> {
+    const { output } = this.#options
+    const turn = this.#turns.lane()
+    const lane = this.#createLane({
+      ...parts,
+      keys: new OpenKeys(),
+      slots: turn,
+      pool: this.#charging(turn),
+      parkRows: null,
+      onProgress: () => undefined,
+      // Nothing more comes than what is there: a body is sent when it is rendered.
+      sizes: { ...output.sizes, lingerMs: 0 }
+    })
+    onLane(lane)
+    await lane.run().finally(() => turn.leave())
   }
 
   /** A lane over records that are not in a shard of the route. */
@@ -179,17 +209,12 @@ export class Destination {
   }
 
   #lane(shardLog: ShardLog, cursor: Cursor): Lane {
-    const { lettersOf, park, pool } = this.#options
+    const { lettersOf, park } = this.#options
     const rowsOf = park.rowsOf(shardLog)
     const turn = this.#turns.lane()
     const lane = this.#createLane({
       slots: turn,
-      pool: {
-        run: (task, deadlineMs) => {
-          this.#charge(turn, task)
-          return pool.run(task, deadlineMs)
-        }
-      },
+      pool: this.#charging(turn),
       source: shardLog.source(cursor.lowOffset),
       cursor: laneCursor(cursor),
       writeLetters: lettersOf(shardLog),
@@ -217,15 +242,16 @@ export class Destination {
       | 'writeLetters'
       | 'parkRows'
       | 'onProgress'
-    >
+    > &
+      Partial<Pick<LaneOptions, 'sizes'>>
   ): Lane {
     const { clock, generation, key, log, output, random } = this.#options
     return new Lane({
+      sizes: output.sizes,
       ...parts,
       destination: key,
       generation,
       noteStuck: (slot, by) => output.slots.noteStuck(slot, by),
-      sizes: output.sizes,
       output: output.output,
       targetTails: output.targetTails,
       circuit: output.circuit,
@@ -243,6 +269,16 @@ export class Destination {
           'a task failed and is repeated'
         )
     })
+  }
+
+  #charging(turn: LaneTurn): LaneOptions['pool'] {
+    const { pool } = this.#options
+    return {
+      run: (task, deadlineMs) => {
+        this.#charge(turn, task)
+        return pool.run(task, deadlineMs)
+      }
+    }
   }
 
   /** What a task reads is counted when it is cut. */

@@ -20,6 +20,8 @@ const QUANTUM_BYTES = 1024 * 1024
 export interface LaneTurn extends SlotSource {
   /** A task was cut. `isBehind`: it reads far behind the visible end. */
   charge(byteCount: number, isBehind: boolean): void
+  /** The lane has ended; it asks for no slot any more. */
+  leave(): void
 }
 
 interface Member {
@@ -58,7 +60,8 @@ export class LaneTurns {
       give: (slot) => this.#slots.give(slot),
       whenFree: (callback) => this.#wait(member, callback),
       forget: () => this.#forget(member),
-      charge: (byteCount, isBehind) => this.#charge(member, byteCount, isBehind)
+      charge: (byteCount, isBehind) => this.#charge(member, byteCount, isBehind),
+      leave: () => this.#leave(member)
     }
   }
 
@@ -92,6 +95,14 @@ export class LaneTurns {
     member.granted = null
     if (granted !== null) this.#slots.give(granted)
     if (!this.#members.some((each) => this.#isCandidate(each))) this.#slots.forget(this.#onSlot)
+  }
+
+  #leave(member: Member): void {
+    this.#forget(member)
+    const at = this.#members.indexOf(member)
+    if (at < 0) return
+    this.#members.splice(at, 1)
+    if (this.#next > at) this.#next--
   }
 
   #charge(member: Member, byteCount: number, isBehind: boolean): void {

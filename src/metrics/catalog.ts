@@ -96,6 +96,25 @@ const ROUTER_METRICS: readonly MetricFamily[] = [
   ),
   family('queue_dlq_records', 'gauge', ['log'], 'Dead letters kept, by log.'),
   family('queue_dlq_bytes', 'gauge', ['log'], 'Bytes of the dead letters, by log.'),
+  family(
+    'queue_dlq_written_records_total',
+    'counter',
+    ['log'],
+    'Dead letters ever written: those kept, removed and lost.'
+  ),
+  family(
+    'queue_dlq_removed_records_total',
+    'counter',
+    ['log', 'reason'],
+    'Dead letters that left: replayed, operator (purged), overflow_oldest, filtered (by a step of a replay).'
+  ),
+  family(
+    'queue_dlq_lost_records_total',
+    'counter',
+    ['log', 'reason'],
+    'Dead letters lost, by reason: corrupt, unsynced.'
+  ),
+  family('queue_jobs_running', 'gauge', [], 'Replays and purges under way.'),
   family('queue_durability_info', 'gauge', ['route', 'policy'], 'Durability of a route; always 1.'),
   family(
     'queue_cursor_reset_total',

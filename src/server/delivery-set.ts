@@ -6,9 +6,7 @@ import type { DestinationConfig, MillraceConfig } from '../config/schema.ts'
 import type { Clock, Random } from '../core/clock.ts'
 import { invariant } from '../core/invariant.ts'
 import type { TemplateConstants } from '../core/template.ts'
-import { Destination, type ParkAccess } from '../delivery/destination.ts'
-import type { Lane } from '../delivery/lane.ts'
-import type { LaneCursor, LaneSource } from '../delivery/lane-source.ts'
+import { Destination, type ParkAccess, type ReplayLaneParts } from '../delivery/destination.ts'
 import { OutputInstance } from '../delivery/output-instance.ts'
 import type { ShardLog } from '../delivery/shard-log.ts'
 import type { WriteLetters } from '../delivery/task-settlement.ts'
@@ -72,15 +70,20 @@ export class DeliverySet {
     return this.destinations.every(({ isDrained }) => isDrained)
   }
 
-  /** A lane over records that are not in the shards of the route: a replay. Refused records write no letters. */
-  replayLane(
-    key: string,
-    source: LaneSource,
-    cursor: LaneCursor,
-    signal: AbortSignal
-  ): Lane | null {
+  /**
+   * Runs a lane of a destination over records that its own lanes do not send, once its output has started, until the
+   * signal aborts. False: there is no such destination.
+   */
+  async runReplay(key: string, parts: ReplayLaneParts): Promise<boolean> {
     const destination = this.destinations.find((each) => each.key === key)
-    return destination?.replayLane(source, cursor, signal) ?? null
+    if (destination === undefined) return false
+    const aborted = Promise.withResolvers<void>()
+    const onAbort = () => aborted.resolve()
+    parts.signal.addEventListener('abort', onAbort, { once: true })
+    await Promise.race([destination.started, aborted.promise])
+    parts.signal.removeEventListener('abort', onAbort)
+    if (!parts.signal.aborted) await destination.runReplay(parts)
+    return true
   }
 
   /** Shards that a route adopted: every destination of it drains them too. */

@@ -1,151 +1,210 @@
 // Step 10. Runs on: main.
-// Dead letters as people and tools see them.
+// Dead letters as people and tools see them: fields for filters, JSON for lists, lines and bytes for exports.
 
-import type { DeadLetterView } from '../admin/status.ts'
-import { decodeValue, EventTime } from '../codec/msgpack-value.ts'
-import { positionId } from '../core/position.ts'
-import { type DeadLetter, decodeLetter } from '../delivery/dead-letter-record.ts'
-import type { Cursor } from '../storage/cursor.ts'
-import type { Group } from '../storage/frame.ts'
-import { readFrame, ShardReader } from '../storage/shard-reader.ts'
-import type { ShardSegments } from '../storage/shard-segments.ts'
-import { splitEntries } from '../storage/stored-entries.ts'
+import type { DeadLetterLogStatus, DeadLetterView, ExportedLetter } from '../admin/status.ts'
+import { decoded, jsonOf, unreadable } from '../codec/json-view.ts'
+import { EventTime } from '../codec/msgpack-value.ts'
+import { compileWhere, type FieldKind } from '../core/where.ts'
+import type { LetterMember } from '../delivery/dead-letter-record.ts'
+import type { CursorAccount } from '../storage/cursor-account.ts'
+import {
+  type LetterHole,
+  type LetterShard,
+  letterId,
+  refusedBytes,
+  type StoredLetter,
+  scanLetters
+} from './letter-scan.ts'
 
-/** Letters of one replay; what is left is the next one's. */
-const LETTERS_MAX = 100_000
+/** Fields that filters of dead letters know. */
+export const LETTER_FIELDS = {
+  reason: 'text',
+  step: 'text',
+  tag: 'tag',
+  route: 'text',
+  output: 'text',
+  target: 'text',
+  status: 'number',
+  error: 'text',
+  id: 'text',
+  offset: 'number',
+  attempts: 'number',
+  time: 'time',
+  event_time: 'time'
+} as const satisfies Readonly<Record<string, FieldKind>>
+
+export type LetterTest = (stored: StoredLetter) => boolean
+
 /** Text of a record that is shown. */
 const RECORD_CHARS_MAX = 4096
 
-/** A letter of an output with its place in the log of letters. */
-export interface StoredLetter {
-  readonly offset: number
-  readonly letter: DeadLetter
+/** Throws MR_USAGE with the column of a fault. */
+export function compileLetterTest(text: string, nowMs: number): LetterTest {
+  const where = compileWhere(text, LETTER_FIELDS, nowMs)
+  return (stored) => where((field) => fieldOf(stored, field))
 }
 
-/** Calls back for every entry of the log, oldest first; `false` ends it. */
-export function eachEntry(
-  segments: ShardSegments,
-  fromOffset: number,
-  visit: (offset: number, group: Group, entry: Buffer) => boolean
-): void {
-  const reader = new ShardReader(segments, fromOffset)
-  for (let next = reader.next(); next !== null; next = reader.next()) {
-    if (next.kind === 'hole') continue
-    const frame = readFrame(segments, next.frame.firstOffset)
-    for (const group of frame?.groups ?? []) {
-      const entries = splitEntries(group) ?? []
-      for (const [index, { startByte, endByte }] of entries.entries()) {
-        const offset = group.firstOffset + index
-        if (offset < fromOffset) continue
-        if (!visit(offset, group, group.entries.subarray(startByte, endByte))) return
-      }
+function fieldOf(stored: StoredLetter, field: string): string | number | null {
+  const { letter, offset } = stored
+  switch (
+    field as keyof typeof LETTER_FIELDS // the filter knows no other fields
+  ) {
+    case 'error':
+      return letter.text
+    case 'id':
+      return letterId(letter)
+    case 'offset':
+      return offset
+    case 'time':
+      return letter.lastAttemptMs
+    case 'event_time':
+      return eventTimeMs(letter.members[0])
+    case 'reason':
+      return letter.reason
+    case 'step':
+      return letter.step
+    case 'tag':
+      return letter.tag
+    case 'route':
+      return letter.route
+    case 'output':
+      return letter.output
+    case 'target':
+      return letter.target
+    case 'status':
+      return letter.status
+    case 'attempts':
+      return letter.attempts
+  }
+}
+
+/** A letter in a list; the record is cut. */
+export function viewOf(stored: StoredLetter): DeadLetterView {
+  const { letter, offset, shard } = stored
+  return {
+    log: shard.log,
+    shard: shard.shardNumber,
+    offset,
+    id: letterId(letter),
+    timeMs: letter.lastAttemptMs,
+    firstAttemptMs: letter.firstAttemptMs,
+    attempts: letter.attempts,
+    eventTimeMs: eventTimeMs(letter.members[0]),
+    tag: letter.tag,
+    route: letter.route,
+    output: letter.output,
+    target: letter.target,
+    reason: letter.reason,
+    step: letter.step,
+    status: letter.status,
+    error: letter.text,
+    record: recordText(stored)
+  }
+}
+
+function recordText({ letter, shard }: StoredLetter): string {
+  const records = letter.members.map((member) => {
+    const refused = shard.log.startsWith('in.') ? refusedBytes(member.bytes) : null
+    // Bytes that no input could read: as text, as far as they are.
+    return refused === null ? recordJson(member) : Buffer.from(refused.bytes).toString()
+  })
+  return records.join('\n').slice(0, RECORD_CHARS_MAX)
+}
+
+/** A letter as one line of an export: nothing is cut, numbers keep every digit (codec/json-view.ts). */
+export function exportLine(stored: StoredLetter): string {
+  const { record: _, ...view } = viewOf(stored)
+  const { members, source } = stored.letter
+  const head: Omit<ExportedLetter, 'records'> = {
+    ...view,
+    source: Buffer.from(source).toString().replace('\0', ' ').trim(),
+    entries: members.map(({ bytes, form }) => ({
+      form,
+      base64: Buffer.from(bytes).toString('base64')
+    }))
+  }
+  const records = members.map(recordJson).join(',')
+  return `${JSON.stringify(head).slice(0, -1)},"records":[${records}]}\n`
+}
+
+/** The bytes of a letter as they came in: MessagePack entries or messages, or the body that no input could read. */
+export function exportBytes({ letter, shard }: StoredLetter): Uint8Array {
+  const parts = letter.members.map(({ bytes }) =>
+    shard.log.startsWith('in.') ? (refusedBytes(bytes)?.bytes ?? bytes) : bytes
+  )
+  return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts)
+}
+
+function recordJson({ bytes, form }: LetterMember): string {
+  const value = decoded(bytes)
+  if (value === undefined) return unreadable(bytes)
+  return jsonOf(Array.isArray(value) ? value.at(form === 2 ? 2 : 1) : value)
+}
+
+/** Null: the record says nothing that is a time. */
+function eventTimeMs(member: LetterMember | undefined): number | null {
+  const value = member === undefined ? undefined : decoded(member.bytes)
+  const time: unknown = Array.isArray(value) ? value.at(member?.form === 2 ? 1 : 0) : null
+  const first: unknown = Array.isArray(time) ? time[0] : time
+  if (first instanceof EventTime) return first.seconds * 1000 + Math.floor(first.nanoseconds / 1e6)
+  const seconds = typeof first === 'bigint' ? Number(first) : first
+  return typeof seconds === 'number' && Number.isFinite(seconds) ? Math.floor(seconds * 1000) : null
+}
+
+/** The newest letters that fit, newest first; reads the whole log unless everything fits. */
+export async function newestViews(
+  letters: AsyncIterable<StoredLetter | LetterHole>,
+  test: LetterTest,
+  limit: number
+): Promise<DeadLetterView[]> {
+  const views: DeadLetterView[] = []
+  for await (const stored of letters) {
+    if (stored.kind === 'hole' || !test(stored)) continue
+    views.push(viewOf(stored))
+    // Bounded: what is older than the newest `limit` goes.
+    if (views.length > 2 * limit) views.splice(0, views.length - limit)
+  }
+  return views.slice(-limit).reverse()
+}
+
+/** Letters as lines, or the bytes that came in, oldest first in each shard. */
+export async function* exportLetters(
+  shards: readonly LetterShard[],
+  test: LetterTest,
+  limit: number,
+  isRaw: boolean
+): AsyncGenerator<string | Uint8Array> {
+  let left = limit
+  for (const shard of shards) {
+    for await (const found of scanLetters(shard, 0, shard.segments.endOffset)) {
+      if (found.kind === 'hole' || !test(found)) continue
+      if (left-- <= 0) return
+      yield isRaw ? exportBytes(found) : exportLine(found)
     }
   }
 }
 
-/** Letters of an output that no replay has stored, oldest first. */
-export function readLetters(segments: ShardSegments, replayed: Cursor): StoredLetter[] {
-  const letters: StoredLetter[] = []
-  eachEntry(segments, replayed.lowOffset, (offset, group, entry) => {
-    const letter = replayed.has(offset) ? null : decodeLetter(group.tag.toString(), entry)
-    // Bytes are copied: the frame they lie in is read again for others.
-    if (letter !== null) letters.push({ offset, letter })
-    return letters.length < LETTERS_MAX
-  })
-  return letters
-}
-
-/** The newest letters of a log, newest first, without those that a replay has stored. */
-export function readLetterViews(
+/** Counts of one log, over its shards. */
+export function logStatus(
   log: string,
-  segments: ShardSegments,
-  replayed: Cursor | null,
-  limit: number
-): DeadLetterView[] {
-  const views: DeadLetterView[] = []
-  const oldest = Math.max(segments.oldestOffset, replayed?.lowOffset ?? 0)
-  const fromOffset = Math.max(oldest, segments.endOffset - limit)
-  eachEntry(segments, fromOffset, (offset, group, entry) => {
-    if (replayed?.has(offset) !== true) views.push(viewOf(log, offset, group, entry))
-    return true
-  })
-  return views.reverse()
-}
-
-function viewOf(log: string, offset: number, group: Group, entry: Buffer): DeadLetterView {
-  const tag = group.tag.toString()
-  const letter = log.startsWith('out.') ? decodeLetter(tag, entry) : null
-  if (letter === null) return plainView(log, offset, tag, entry, group.form)
-  const first = letter.members[0]
-  return {
-    log,
-    offset,
-    id: positionId(letter.logId, letter.epoch, first?.offset ?? 0),
-    timeMs: letter.lastAttemptMs,
-    tag,
-    route: letter.route,
-    output: letter.output,
-    target: letter.target,
-    reason: letter.step === '' ? letter.reason : `${letter.step}: ${letter.reason}`,
-    status: letter.status,
-    error: letter.text,
-    record: letter.members.map(({ bytes, form }) => recordText(bytes, form)).join('\n')
+  shards: readonly { readonly account: CursorAccount; readonly bytes: number }[]
+): DeadLetterLogStatus {
+  let written = 0
+  let records = 0
+  let byteCount = 0
+  const removed: Record<string, number> = {}
+  const lost: Record<string, number> = {}
+  const add = (counts: Record<string, number>, reason: string, count: number) => {
+    if (count > 0) counts[reason] = (counts[reason] ?? 0) + count
   }
-}
-
-/** Entries of `unmatched` are records; those of inputs say in their record what they are. */
-function plainView(
-  log: string,
-  offset: number,
-  tag: string,
-  entry: Buffer,
-  form: number
-): DeadLetterView {
-  const value = valueIn(entry)
-  const parts = Array.isArray(value) ? value : []
-  const fields = parts.at(form === 2 ? 2 : 1)
-  const reason = isFields(fields) && log.startsWith('in.') ? String(fields['reason'] ?? '') : ''
-  return {
-    log,
-    offset,
-    id: '',
-    timeMs: timeMsOf(parts.at(form === 2 ? 1 : 0)),
-    tag,
-    route: '',
-    output: '',
-    target: '',
-    reason: reason === '' ? log : reason,
-    status: null,
-    error: '',
-    record: recordText(entry, form)
+  for (const { account, bytes } of shards) {
+    // Letters that moved within their log were written once.
+    written += account.appended - account.moved
+    records += account.pending
+    byteCount += bytes
+    add(removed, 'replayed', account.delivered + account.duplicateSuppressed)
+    for (const [reason, count] of Object.entries(account.dropped)) add(removed, reason, count)
+    for (const [reason, count] of Object.entries(account.lost)) add(lost, reason, count)
   }
-}
-
-function recordText(bytes: Uint8Array, form: number): string {
-  const value = valueIn(bytes)
-  const record = Array.isArray(value) ? value.at(form === 2 ? 2 : 1) : value
-  const text = JSON.stringify(record, (_, each: unknown) => {
-    if (typeof each === 'bigint') return each.toString()
-    return each instanceof Uint8Array ? Buffer.from(each).toString('latin1') : each
-  })
-  return (text ?? '').slice(0, RECORD_CHARS_MAX)
-}
-
-/** Entries are whatever a client sent: what the decoder refuses is shown as bytes. */
-function valueIn(bytes: Uint8Array): unknown {
-  try {
-    return decodeValue(bytes)
-  } catch {
-    return Buffer.from(bytes).toString('hex')
-  }
-}
-
-function timeMsOf(time: unknown): number {
-  const first: unknown = Array.isArray(time) ? time[0] : time
-  if (first instanceof EventTime) return first.seconds * 1000 + Math.floor(first.nanoseconds / 1e6)
-  return typeof first === 'number' || typeof first === 'bigint' ? Number(first) * 1000 : 0
-}
-
-function isFields(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null
+  return { log, records, bytes: byteCount, written, removed, lost }
 }

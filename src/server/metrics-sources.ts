@@ -1,6 +1,7 @@
 // Runs on: main.
 // Where each metric is read from at scrape time.
 
+import type { DeadLetterLogStatus } from '../admin/status.ts'
 import type { MillraceConfig } from '../config/schema.ts'
 import type { Destination } from '../delivery/destination.ts'
 import { HISTOGRAM_CELLS } from '../metrics/histogram.ts'
@@ -25,6 +26,8 @@ export interface MetricsParts {
   readonly ingest: IngestThreads
   readonly delivery: DeliverySet
   readonly status: ServerStatus
+  readonly deadLetters: { status(): DeadLetterLogStatus[] }
+  readonly jobs: { readonly runningCount: number }
   readonly generation: number
   readonly configHash: string
 }
@@ -33,6 +36,7 @@ export function provideMetrics(registry: MetricRegistry, parts: MetricsParts): v
   provideProcess(registry, parts)
   provideShards(registry, parts)
   provideCursors(registry, parts)
+  provideLetters(registry, parts)
   provideOutputs(registry, parts)
   provideInputs(registry, parts)
 }
@@ -165,7 +169,32 @@ function labelsOf({ shardLog }: OpenedShard): { route: string; shard: string } {
   return { route: shardLog.route, shard: shardLog.label }
 }
 
-function provideCursors(registry: MetricRegistry, { delivery, status }: MetricsParts): void {
+function provideLetters(registry: MetricRegistry, { deadLetters, jobs }: MetricsParts): void {
+  const each = (name: string, value: (log: DeadLetterLogStatus) => number) =>
+    registry.provide(name, () =>
+      deadLetters.status().map((log) => ({ labels: { log: log.log }, value: value(log) }))
+    )
+  each('queue_dlq_records', ({ records }) => records)
+  each('queue_dlq_bytes', ({ bytes }) => bytes)
+  each('queue_dlq_written_records_total', ({ written }) => written)
+  const byReason = (
+    name: string,
+    counts: (log: DeadLetterLogStatus) => Readonly<Record<string, number>>
+  ) =>
+    registry.provide(name, () =>
+      deadLetters.status().flatMap((log) =>
+        Object.entries(counts(log)).map(([reason, value]) => ({
+          labels: { log: log.log, reason },
+          value
+        }))
+      )
+    )
+  byReason('queue_dlq_removed_records_total', ({ removed }) => removed)
+  byReason('queue_dlq_lost_records_total', ({ lost }) => lost)
+  registry.provide('queue_jobs_running', () => [{ labels: {}, value: jobs.runningCount }])
+}
+
+function provideCursors(registry: MetricRegistry, { delivery }: MetricsParts): void {
   const { destinations } = delivery
   type Cursor = ReturnType<typeof cursorStatuses>[number]
   const labels = ({ destination, route, shard }: Cursor) => ({ route, shard, destination })
@@ -194,12 +223,6 @@ function provideCursors(registry: MetricRegistry, { delivery, status }: MetricsP
     )
   byReason('queue_dropped_records_total', ({ dropped }) => dropped)
   byReason('queue_lost_records_total', ({ lost }) => lost)
-  registry.provide('queue_dlq_records', () =>
-    status.deadLetterLogs().map(({ log, records }) => ({ labels: { log }, value: records }))
-  )
-  registry.provide('queue_dlq_bytes', () =>
-    status.deadLetterLogs().map(({ bytes, log }) => ({ labels: { log }, value: bytes }))
-  )
   for (const [name, labelNames] of TASK_COUNTERS) {
     registry.provide(name, () => taskSamples(destinations, name, labelNames))
   }

@@ -119,23 +119,18 @@ function archiveGone(
   }
 }
 
-/** Name of the cursor that counts dead letters which a replay has stored. */
+/** Name of the cursor of dead letters: what left their log, by replay, by purge, or for want of room. */
 export const REPLAYED = 'replayed'
 
-/** Opens the dead letters of an output, with the cursor of what was replayed. */
-export function openLetterShard(context: StoreContext, outputId: string): OpenedShard {
-  return openShard(context, deadLetterPlace(`dlq/out.${outputId}`, 0), [
-    { output: REPLAYED, isRequired: true, startAt: 'oldest', lagBytesMax: null }
-  ])
-}
-
-/** Opens a shard that nobody drains: dead letters of inputs, `unmatched`. */
-export function openDeadLetterShard(
+/** Opens a shard of dead letters, with the cursor of what left it. */
+export function openLetterShard(
   context: StoreContext,
   log: string,
   shardNumber: number
 ): OpenedShard {
-  return openShard(context, deadLetterPlace(log, shardNumber), [])
+  return openShard(context, deadLetterPlace(log, shardNumber), [
+    { output: REPLAYED, isRequired: true, startAt: 'oldest', lagBytesMax: null }
+  ])
 }
 
 /** Where the cursor of a destination begins, and whether it holds segments. */

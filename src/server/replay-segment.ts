@@ -2,6 +2,7 @@
 // Dead letters as a segment of their own, so that they take the way of every record: one frame per entry, with the epoch
 // and offset that it had. Pool threads read it like any segment, and the ids come out as they were.
 
+import { MillraceError } from '../core/errors.ts'
 import type { DeadLetter, LetterMember } from '../delivery/dead-letter-record.ts'
 import { alignUp, CODEC, FRAME_HEADER, SCHEMA_GROUPS } from '../storage/format.ts'
 import type { FrameHash } from '../storage/frame.ts'
@@ -35,6 +36,7 @@ export interface ReplayFile {
   /** With a current key, the file is encrypted like the log that the letters came from. */
   readonly store: StoreIdentity
   readonly path: string
+  /** Of the file among those of one lane. */
   readonly ordinal: number
 }
 
@@ -43,33 +45,48 @@ export function writeReplaySegment(
   options: ReplayFile,
   entries: readonly ReplayEntry[]
 ): ReplaySegment {
-  const { ordinal, path, storage, store } = options
+  const { hash, ordinal, path, store } = options
   const first = entries[0]
   const epoch = first?.letter.epoch ?? 0
   const firstOffset = first?.member.offset ?? 0
   const encoder = new PayloadEncoder(store, first?.letter.logId ?? new Uint8Array(), 'none')
   const frames: FrameRef[] = []
+  const parts: Uint8Array[] = []
+  let startByte = 0
+  for (const entry of entries) {
+    const frame = frameOf(entry, { epoch, firstOffset }, hash, encoder)
+    const byteCount = frame.reduce((sum, part) => sum + part.length, 0)
+    parts.push(...frame)
+    frames.push({
+      segment: ordinal,
+      startByte,
+      byteCount,
+      firstOffset: entry.member.offset,
+      recordCount: 1,
+      appendTimeMs: entry.member.appendTimeMs
+    })
+    startByte += byteCount
+  }
+  writeFile(options, Buffer.concat(parts))
+  return { path, salt: SALT, epoch, firstOffset, frames }
+}
+
+/** Not synced: after a crash nobody reads it. A file that is cut short would be taken for damage. */
+function writeFile({ path, storage }: ReplayFile, bytes: Buffer): void {
   const file = storage.open(path, 'create')
   try {
-    let startByte = 0
-    for (const entry of entries) {
-      const parts = frameOf(entry, { epoch, firstOffset }, options.hash, encoder)
-      const byteCount = parts.reduce((sum, part) => sum + part.length, 0)
-      storage.writev(file, parts, startByte)
-      frames.push({
-        segment: ordinal,
-        startByte,
-        byteCount,
-        firstOffset: entry.member.offset,
-        recordCount: 1,
-        appendTimeMs: entry.member.appendTimeMs
-      })
-      startByte += byteCount
-    }
+    const written = storage.writev(file, [bytes], 0)
+    if (written === bytes.length) return
+    throw new MillraceError(
+      'MR_STORE_FULL',
+      `${path}: ${written} of ${bytes.length} bytes written; a replay needs that much free space`
+    )
+  } catch (error) {
+    storage.unlink(path)
+    throw error
   } finally {
     storage.close(file)
   }
-  return { path, salt: SALT, epoch, firstOffset, frames }
 }
 
 function frameOf(

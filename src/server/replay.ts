@@ -1,127 +1,183 @@
 // Step 10. Runs on: main.
-// Sends dead letters of an output again, by the way of every record: steps, render, flush. Ids stay what they were, so a
-// second replay changes nothing where the destination knows ids. A letter that is stored leaves the log; one that is
-// refused again stays.
+// Sends letters again, a batch at a time, by the way of every record: steps, render, flush. Ids stay what they were, so a
+// second replay changes nothing where the destination knows ids. What becomes of a letter is told when all of its entries
+// have a verdict of every destination that it goes to.
+//
+// Holds one batch: the entries once in memory and once in files below `spool/`, which pool threads read.
 
-import type { ReplayOutcome } from '../admin/status.ts'
-import type { Clock } from '../core/clock.ts'
-import { MillraceError } from '../core/errors.ts'
-import type { Lane } from '../delivery/lane.ts'
-import type { LaneCursor, LaneSource } from '../delivery/lane-source.ts'
-import type { FrameHash } from '../storage/frame.ts'
-import type { Storage } from '../storage/storage.ts'
-import type { StoreIdentity } from '../storage/store-keys.ts'
-import type { StoredLetter } from './letter-views.ts'
-import type { ReplayEntry } from './replay-segment.ts'
-import { replaySource, writeSegments } from './replay-source.ts'
+import type { ReplayLaneParts } from '../delivery/destination.ts'
+import type { LaneCursor } from '../delivery/lane-source.ts'
+import type { StoredLetter } from './letter-scan.ts'
+import type { ReplayEntry, ReplaySegment } from './replay-segment.ts'
+import { type ReplayPlace, replaySource, writeSegments } from './replay-source.ts'
 
-export interface ReplayOptions {
-  readonly storage: Storage
-  readonly hash: FrameHash
-  readonly store: StoreIdentity
-  readonly clock: Clock
-  /** For the files of the replay. */
-  readonly directory: string
-  /** A lane of the destination `<route>/<output>`; null: no such destination any more. */
-  readonly lane: (
-    destination: string,
-    source: LaneSource,
-    cursor: LaneCursor,
-    signal: AbortSignal
-  ) => Lane | null
-  /** A letter was stored at the destination. */
-  readonly onStored: (letter: StoredLetter) => void
+/** Letters of one batch, and bytes of their entries. */
+export const BATCH_LETTERS_MAX = 5000
+export const BATCH_BYTES_MAX = 4 * 1024 * 1024
+
+/** What became of a letter. `refused`: it stays. */
+export type LetterFate = 'stored' | 'duplicate' | 'filtered' | 'refused'
+
+/** Runs a lane of the destination `<route>/<output>` until its signal aborts; false: there is no such destination. */
+export type RunReplay = (destination: string, parts: ReplayLaneParts) => Promise<boolean>
+
+export interface ReplayOptions extends ReplayPlace {
+  readonly run: RunReplay
+  readonly signal: AbortSignal
+  readonly onFate: (letter: StoredLetter, fate: LetterFate) => void
+  readonly onRefused: (reason: string, destination: string) => void
 }
 
-/** A destination that does not answer ends the replay; what is left stays in the log. */
-const REPLAY_MS_MAX = 300_000
-const LOOK_MS = 20
+/** A letter and the destinations that it goes to. */
+export interface Addressed {
+  readonly stored: StoredLetter
+  readonly destinations: readonly string[]
+}
 
-export async function replayLetters(
-  letters: readonly StoredLetter[],
+/** Letters in, fates out; an abort leaves the rest without one. */
+export async function replayBatch(
+  batch: readonly Addressed[],
   options: ReplayOptions
-): Promise<ReplayOutcome> {
-  let stored = 0
-  const groups = Map.groupBy(
-    letters,
-    ({ letter }) => `${letter.route}/${letter.output} ${letter.shard}`
+): Promise<void> {
+  const tickets = batch.map(
+    ({ destinations, stored }) => new Ticket(stored, destinations, options.onFate)
   )
-  for (const group of groups.values()) stored += await replayGroup(group, options)
-  return { matched: letters.length, stored, failed: letters.length - stored }
+  const groups = Map.groupBy(tickets, ({ group }) => group)
+  await Promise.all([...groups.values()].map((group) => replayGroup(group, options)))
 }
 
-/** Letters of one destination and shard. */
-async function replayGroup(
-  group: readonly StoredLetter[],
-  options: ReplayOptions
-): Promise<number> {
-  const first = group[0]?.letter
-  if (first === undefined) return 0
-  const { clock, storage } = options
-  const entries = group
-    .flatMap(({ letter }) => letter.members.map((member): ReplayEntry => ({ letter, member })))
-    .sort((one, other) => one.member.offset - other.member.offset)
-  const segments = writeSegments(entries, options)
-  const limit = new AbortController()
-  const cancel = clock.after(REPLAY_MS_MAX, () => limit.abort())
+/** Letters of one log and epoch: ids are made of both, and offsets are unique within them. */
+async function replayGroup(tickets: readonly Ticket[], options: ReplayOptions): Promise<void> {
+  const segments = writeSegments(entriesOf(tickets), options)
   try {
-    const account = new ReplayAccount(group, options.onStored)
-    const source = replaySource(segments, first.logId)
-    const lane = options.lane(`${first.route}/${first.output}`, source, account, limit.signal)
-    if (lane === null) {
-      throw new MillraceError(
-        'MR_USAGE',
-        `route ${first.route} does not send to ${first.output} any more; add it again to replay`
-      )
-    }
-    const running = lane.run()
-    while (!account.isComplete && !limit.signal.aborted) {
-      lane.wake()
-      await clock.sleep(LOOK_MS)
-    }
-    limit.abort()
-    await running
-    return account.storedCount
+    const destinations = new Set(tickets.flatMap((ticket) => ticket.destinations))
+    const lanes = [...destinations].map((destination) => {
+      const mine = tickets.filter((ticket) => ticket.destinations.includes(destination))
+      return runLane(destination, mine, segments, options)
+    })
+    await Promise.all(lanes)
   } finally {
-    cancel()
-    for (const { path } of segments) storage.unlink(path)
+    for (const { path } of segments) options.storage.unlink(path)
   }
 }
 
-/** Which letters are done; a letter is stored when all of its members are. */
+async function runLane(
+  destination: string,
+  tickets: readonly Ticket[],
+  segments: readonly ReplaySegment[],
+  options: ReplayOptions
+): Promise<void> {
+  const logId = tickets[0]?.stored.letter.logId
+  if (logId === undefined) return
+  const end = new AbortController()
+  const stop = () => end.abort()
+  const account = new ReplayAccount(tickets, stop)
+  const wanted = segments.map((segment) => ({
+    ...segment,
+    frames: segment.frames.filter(({ firstOffset }) => account.wants(firstOffset))
+  }))
+  options.signal.addEventListener('abort', stop, { once: true })
+  if (options.signal.aborted) stop()
+  try {
+    await options.run(destination, {
+      source: replaySource(wanted, logId),
+      cursor: account,
+      signal: end.signal,
+      writeLetters: async (requests) => {
+        for (const { reason, step } of requests) {
+          options.onRefused(step === '' ? reason : `${step}: ${reason}`, destination)
+        }
+      },
+      onLane: () => undefined
+    })
+  } finally {
+    options.signal.removeEventListener('abort', stop)
+  }
+}
+
+function entriesOf(tickets: readonly Ticket[]): ReplayEntry[] {
+  const entries = new Map<number, ReplayEntry>()
+  for (const { stored } of tickets) {
+    const { letter } = stored
+    // A record may have two letters: its entries are sent once, for both.
+    for (const member of letter.members) entries.set(member.offset, { letter, member })
+  }
+  return [...entries.values()].sort((one, other) => one.member.offset - other.member.offset)
+}
+
+/** One letter on its way to all of its destinations. */
+class Ticket {
+  readonly stored: StoredLetter
+  readonly destinations: readonly string[]
+  /** Log and epoch. */
+  readonly group: string
+  readonly #onFate: ReplayOptions['onFate']
+  #waiting: number
+  #isRefused = false
+  #filteredCount = 0
+  #duplicateCount = 0
+
+  constructor(
+    stored: StoredLetter,
+    destinations: readonly string[],
+    onFate: ReplayOptions['onFate']
+  ) {
+    this.stored = stored
+    this.destinations = destinations
+    const { epoch, logId } = stored.letter
+    this.group = `${Buffer.from(logId).toString('hex')} ${epoch}`
+    this.#onFate = onFate
+    this.#waiting = destinations.length * stored.letter.members.length
+  }
+
+  settle(kind: Parameters<LaneCursor['finish']>[2]['kind']): void {
+    this.#waiting--
+    if (kind === 'dead_lettered' || kind === 'lost') this.#isRefused = true
+    // Dropped by a step on purpose is done too: the configuration says so now.
+    if (kind === 'dropped') this.#filteredCount++
+    if (kind === 'duplicate') this.#duplicateCount++
+    if (this.#waiting === 0) this.#onFate(this.stored, this.#fate())
+  }
+
+  #fate(): LetterFate {
+    const count = this.destinations.length * this.stored.letter.members.length
+    if (this.#isRefused) return 'refused'
+    if (this.#filteredCount === count) return 'filtered'
+    return this.#duplicateCount + this.#filteredCount === count ? 'duplicate' : 'stored'
+  }
+}
+
+/** Entries of one destination that have no verdict yet, by offset. */
 class ReplayAccount implements LaneCursor {
   readonly lowOffset = 0
   readonly rangeCount = 0
   readonly passCount = 0
   readonly passReason = ''
-  readonly #waiting = new Map<number, { letter: StoredLetter; left: Set<number> }>()
-  readonly #onStored: (letter: StoredLetter) => void
-  storedCount = 0
+  readonly #waiting = new Map<number, Ticket[]>()
+  readonly #onComplete: () => void
 
-  constructor(letters: readonly StoredLetter[], onStored: (letter: StoredLetter) => void) {
-    this.#onStored = onStored
-    for (const letter of letters) {
-      const left = new Set(letter.letter.members.map(({ offset }) => offset))
-      for (const offset of left) this.#waiting.set(offset, { letter, left })
+  constructor(tickets: readonly Ticket[], onComplete: () => void) {
+    this.#onComplete = onComplete
+    for (const ticket of tickets) {
+      for (const { offset } of ticket.stored.letter.members) {
+        const known = this.#waiting.get(offset)
+        if (known === undefined) this.#waiting.set(offset, [ticket])
+        else known.push(ticket)
+      }
     }
   }
 
-  get isComplete(): boolean {
-    return this.#waiting.size === 0
+  wants(offset: number): boolean {
+    return this.#waiting.has(offset)
   }
 
   finish: LaneCursor['finish'] = (first, end, fate) => {
-    for (let offset = first; offset < end; offset++) {
-      const waiting = this.#waiting.get(offset)
-      if (waiting === undefined) continue
+    for (const offset of this.#within(first, end)) {
+      const tickets = this.#waiting.get(offset) ?? []
       this.#waiting.delete(offset)
-      waiting.left.delete(offset)
-      // Dropped by a step on purpose is done too: the configuration says so now.
-      const isDone = fate.kind !== 'dead_lettered' && fate.kind !== 'lost'
-      if (!isDone || waiting.left.size > 0) continue
-      this.storedCount++
-      this.#onStored(waiting.letter)
+      for (const ticket of tickets) ticket.settle(fate.kind)
     }
+    if (this.#waiting.size === 0) this.#onComplete()
   }
 
   has(): boolean {
@@ -130,5 +186,17 @@ class ReplayAccount implements LaneCursor {
 
   finishedWithin(): readonly (readonly [number, number])[] {
     return []
+  }
+
+  /** A damaged stretch may be longer than what waits. */
+  #within(first: number, end: number): number[] {
+    if (end - first > this.#waiting.size) {
+      return [...this.#waiting.keys()].filter((offset) => offset >= first && offset < end)
+    }
+    const offsets: number[] = []
+    for (let offset = first; offset < end; offset++) {
+      if (this.#waiting.has(offset)) offsets.push(offset)
+    }
+    return offsets
   }
 }

@@ -4,12 +4,11 @@
 import type {
   AdminSource,
   CursorStatus,
-  DeadLetterLogStatus,
-  DeadLetterView,
   Health,
+  JobSource,
+  LetterSource,
   QueueChanges,
   QueuesStatus,
-  ReplayOutcome,
   ShardStatus,
   StoreInfo
 } from '../admin/status.ts'
@@ -36,11 +35,8 @@ export interface StatusOptions {
   readonly changes: QueueChanges
   /** What old configurations left. */
   readonly leftovers: () => Pick<QueuesStatus, 'orphans' | 'removed'>
-  readonly deadLetters: {
-    status(): DeadLetterLogStatus[]
-    views(log: string, limit: number): DeadLetterView[]
-  }
-  readonly replay: (log: string, isDryRun: boolean) => Promise<ReplayOutcome>
+  readonly letters: LetterSource
+  readonly jobs: JobSource
 }
 
 /** How long a route may be full before the router says that it is not ready. */
@@ -49,6 +45,8 @@ const FULL_MS_MAX = 10_000
 export class ServerStatus implements AdminSource {
   readonly version: string
   readonly startedMs: number
+  readonly letters: LetterSource
+  readonly jobs: JobSource
   readonly #options: StatusOptions
   readonly #fullSinceMs = new Map<ShardLog, number>()
   #addresses: Addresses | null = null
@@ -57,6 +55,8 @@ export class ServerStatus implements AdminSource {
   constructor(options: StatusOptions) {
     this.version = options.version
     this.#options = options
+    this.letters = options.letters
+    this.jobs = options.jobs
     this.startedMs = options.clock.nowMs()
   }
 
@@ -119,18 +119,6 @@ export class ServerStatus implements AdminSource {
       cursors: this.#options.destinations.flatMap(cursorStatuses),
       ...this.#options.leftovers()
     }
-  }
-
-  deadLetterLogs(): DeadLetterLogStatus[] {
-    return this.#options.deadLetters.status()
-  }
-
-  async deadLetters(log: string, limit: number): Promise<readonly DeadLetterView[]> {
-    return this.#options.deadLetters.views(log, limit)
-  }
-
-  replay(log: string, isDryRun: boolean): Promise<ReplayOutcome> {
-    return this.#options.replay(log, isDryRun)
   }
 
   #shardStatus(shardLog: ShardLog): ShardStatus {

@@ -28,7 +28,7 @@ import { checkVolume } from '../storage/volume.ts'
 import {
   type OpenedShard,
   openAdoptedShard,
-  openDeadLetterShard,
+  openLetterShard,
   openRouteShard,
   routeOf,
   type StoreContext,
@@ -209,7 +209,7 @@ export class Store {
     const logs = ['dlq/unmatched', ...Object.keys(config.inputs).map((input) => `dlq/in.${input}`)]
     for (const log of logs) {
       const shards = shardNumbers(this.context, log, threadCount).map((shardNumber) =>
-        openDeadLetterShard(this.context, log, shardNumber)
+        openLetterShard(this.context, log, shardNumber)
       )
       this.#keep(log, shards)
     }

@@ -2,7 +2,7 @@ import { existsSync, statSync } from 'node:fs'
 import { request } from 'node:http'
 import t, { type Test } from 'tap'
 import { AdminServer } from '../../src/admin/server.ts'
-import type { AdminSource, CursorStatus, QueueChanges } from '../../src/admin/status.ts'
+import type { AdminSource, CursorStatus, JobStatus, QueueChanges } from '../../src/admin/status.ts'
 import { askAdmin } from '../../src/cli/admin-client.ts'
 import { MillraceError } from '../../src/core/errors.ts'
 import { MetricRegistry } from '../../src/metrics/registry.ts'
@@ -45,6 +45,29 @@ const CHANGES: QueueChanges = {
   }
 }
 
+const JOB: JobStatus = {
+  id: 1,
+  kind: 'replay',
+  source: 'out.search',
+  to: null,
+  where: '',
+  isDryRun: false,
+  state: 'done',
+  scanned: 1,
+  total: 1,
+  matched: 1,
+  stored: 1,
+  duplicates: 0,
+  filtered: 0,
+  failed: 0,
+  removed: 0,
+  matches: [],
+  failures: [],
+  startedMs: 0,
+  endedMs: 1,
+  error: null
+}
+
 function source(changes: Partial<AdminSource> = {}): AdminSource {
   const registry = new MetricRegistry()
   registry.provide('queue_pending_records', () => [
@@ -61,9 +84,16 @@ function source(changes: Partial<AdminSource> = {}): AdminSource {
     metricsContentType: registry.contentType,
     queues: () => ({ shards: [], cursors: [CURSOR], removed: [], orphans: [] }),
     addresses: () => ({ containers: ['tcp://127.0.0.1:24224'] }),
-    deadLetterLogs: () => [{ log: 'out.search', records: 1, bytes: 200 }],
-    deadLetters: async () => [],
-    replay: async () => ({ matched: 1, stored: 1, failed: 0 }),
+    letters: {
+      logs: () => [
+        { log: 'out.search', records: 1, bytes: 200, written: 1, removed: {}, lost: {} }
+      ],
+      views: async () => [],
+      async *export() {},
+      replay: () => JOB,
+      purge: () => JOB
+    },
+    jobs: { list: () => [JOB], get: () => JOB, stop: async () => JOB },
     ...changes
   }
 }
@@ -165,7 +195,7 @@ t.test('with a token, records and changes need it and figures do not', async (t)
   const replay = (authorization: string) =>
     fetch(`${url}/api/v1/dlq/out.search/replay`, { method: 'POST', headers: { authorization } })
   t.equal((await replay('Bearer wrong!')).status, 401)
-  t.same(await (await replay('Bearer secret')).json(), { matched: 1, stored: 1, failed: 0 })
+  t.same(await (await replay('Bearer secret')).json(), JOB)
 })
 
 t.test('a metric that the catalog does not know is a mistake', (t) => {

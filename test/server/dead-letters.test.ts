@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
-import type { CursorStatus, DeadLetterView, ReplayOutcome } from '../../src/admin/status.ts'
+import type { CursorStatus, DeadLetterView, JobStatus } from '../../src/admin/status.ts'
+import { command } from '../support/command-line.ts'
 import { eventually } from '../support/eventually.ts'
 import { FakeOpenSearch } from '../support/fake-opensearch.ts'
 import { freePort } from '../support/free-port.ts'
@@ -57,10 +58,15 @@ const settledAt = (router: RouterProcess, appended: number) =>
     return status.appended === appended && status.pending === 0 ? status : null
   })
 
-const replay = async (router: RouterProcess, query = '') => {
-  const url = `${router.adminUrl}/api/v1/dlq/out.search/replay${query}`
-  return (await (await fetch(url, { method: 'POST' })).json()) as ReplayOutcome
-}
+/** A command against the router, as people write it. */
+const dlq = (router: RouterProcess, ...words: string[]) =>
+  command(['dlq', ...words, '--admin', router.adminUrl])
+
+const json = async (router: RouterProcess, ...words: string[]) =>
+  JSON.parse((await dlq(router, ...words, '--json')).out)
+
+const replay = (router: RouterProcess, ...words: string[]): Promise<JobStatus> =>
+  json(router, 'replay', 'out.search', ...words)
 
 t.test(
   'Q49 refused records wait with their reason, survive a kill, and are replayed once',
@@ -92,11 +98,18 @@ t.test(
       { tag: 'app.web', route: 'app', status: 400, record: /bad four/, error: /failed to parse/ },
       { tag: 'app.web', route: 'app', status: 400, record: /bad two/, target: 'logs' }
     ])
-    t.same(await replay(router, '?dry_run=true'), { matched: 2, stored: 0, failed: 0 })
-    t.same(await replay(router), { matched: 2, stored: 0, failed: 2 }, 'refused again: they stay')
+    t.match(await replay(router, '--dry-run'), {
+      ...{ matched: 2, stored: 0, failed: 0 },
+      matches: [{ reason: 'mapping', destination: 'app/search', records: 2 }]
+    })
+    t.match(
+      await replay(router),
+      { matched: 2, stored: 0, failed: 2, failures: [{ reason: 'mapping', records: 2 }] },
+      'refused again: they stay'
+    )
 
     search.itemFaults()
-    t.same(await replay(router), { matched: 2, stored: 2, failed: 0 })
+    t.match(await replay(router), { matched: 2, stored: 2, duplicates: 0, failed: 0 })
     const documents = search.documents
     t.equal(documents.length, 3)
     t.same(
@@ -104,7 +117,8 @@ t.test(
       [...new Set([...shown.map(({ id }) => id), documents[0]!.id])].sort(),
       'documents bear the ids that the dead letters had'
     )
-    t.same(await replay(router), { matched: 0, stored: 0, failed: 0 })
+    t.match(await replay(router), { matched: 0, stored: 0, failed: 0 })
+    t.equal(search.documents.length, 3, 'a second replay changes nothing')
     t.same(await (await fetch(`${router.adminUrl}/api/v1/dlq`)).json(), [])
     t.equal(await router.stop(), 0)
   }

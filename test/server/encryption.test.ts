@@ -5,10 +5,11 @@ import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import type { CursorStatus, QueuesStatus, ReplayOutcome } from '../../src/admin/status.ts'
+import type { CursorStatus, QueuesStatus } from '../../src/admin/status.ts'
 import { logIdOf } from '../../src/core/position.ts'
 import { decodeMeta } from '../../src/storage/meta.ts'
 import { parseSegmentName, segmentSalt } from '../../src/storage/segment-names.ts'
+import { command } from '../support/command-line.ts'
 import { eventually } from '../support/eventually.ts'
 import { FakeOpenSearch } from '../support/fake-opensearch.ts'
 import { freePort } from '../support/free-port.ts'
@@ -129,9 +130,8 @@ t.test(
     })
     t.same(readable(data), [], 'dead letters')
     search.itemFaults()
-    const replayUrl = `${router.adminUrl}/api/v1/dlq/out.search/replay`
-    const outcome = (await (await fetch(replayUrl, { method: 'POST' })).json()) as ReplayOutcome
-    t.same(outcome, { matched: 1, stored: 1, failed: 0 })
+    const words = ['dlq', 'replay', 'out.search', '--json', '--admin', router.adminUrl]
+    t.match(JSON.parse((await command(words)).out), { matched: 1, stored: 1, failed: 0 })
     t.same(numbersIn(search), [1, 2, 3, 4, 5, 6, 7, 8])
     t.equal(await router.stop(), 0)
   }

@@ -69,11 +69,17 @@ t.test('Q16 a start opens few segments of a big backlog, one at a time', async (
   const folder = t.testdir()
   const records = fill(folder, SEGMENTS)
   writeFileSync(join(folder, 'millrace.yaml'), configOf(1, 2))
-  const io = { environment: {}, workingDirectory: folder, out: () => {}, error: () => {} }
+  const io = {
+    environment: {},
+    workingDirectory: folder,
+    out: () => {},
+    error: () => {},
+    write: async () => true
+  }
   const { config } = readConfig(['millrace.yaml'], { config: [] }, io)
   if (config === null) throw new Error('the configuration is valid')
   const { opened, openMost, storage } = counting()
-  const log = { info: () => {}, warn: () => {}, error: () => {} }
+  const log = { info: () => {}, warn: () => {}, error: () => {}, write: async () => true }
   const before = process.memoryUsage()
   const store = new Store({
     config,

@@ -29,6 +29,10 @@ export async function command(
     },
     error: (text: string) => {
       error += text
+    },
+    write: async (piece: string | Uint8Array) => {
+      out += typeof piece === 'string' ? piece : Buffer.from(piece).toString('latin1')
+      return true
     }
   }
   const noServer: RunServer = () => Promise.reject(new Error('no server was to be started'))
