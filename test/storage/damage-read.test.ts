@@ -100,7 +100,7 @@ t.test(
       if (inside.some((byte) => byte !== 0)) damaged.push(id)
       at = endByte
     }
-    breakSector(storage, 2 * PAGE + 700, 2 * PAGE + 701)
+    breakSector(storage, 2 * PAGE, 3 * PAGE)
     const next = new ShardHarness({ storage, clock })
     const { holes, records } = next.readAll(0)
     const first = damaged[0]!
