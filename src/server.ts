@@ -186,6 +186,7 @@ class Parts {
     const metrics = new MetricRegistry()
     this.status = this.#createStatus(metrics, version)
     provideMetrics(metrics, {
+      ages: this.#ages,
       config,
       version,
       generation: GENERATION,

@@ -9,11 +9,12 @@ import type { TaskRequest, TaskResult } from '../threads/messages.ts'
 import { BEHIND_MS, CatchUp } from './catch-up.ts'
 import { DestinationKeys, OpenKeys, type ParkRows } from './keys.ts'
 import { Lane, type LaneOptions } from './lane.ts'
+import { laneCursor } from './lane-cursor.ts'
 import type { LaneCursor, LaneSource } from './lane-source.ts'
 import { type LaneTurn, LaneTurns } from './lane-turns.ts'
 import type { OutputInstance } from './output-instance.ts'
 import { DEFAULT_RETRY } from './retry.ts'
-import { laneCursor, type ShardLog } from './shard-log.ts'
+import type { ShardLog } from './shard-log.ts'
 import type { WriteLetters } from './task-settlement.ts'
 
 export interface DestinationOptions {

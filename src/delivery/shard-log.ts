@@ -4,9 +4,10 @@
 
 import type { Clock } from '../core/clock.ts'
 import { errnoOf } from '../core/errors.ts'
+import { Histogram } from '../metrics/histogram.ts'
 import type { OutputLog } from '../plugin/output.ts'
 import type { VisibleEnd } from '../storage/append.ts'
-import type { Cursor, Outcome } from '../storage/cursor.ts'
+import type { Cursor } from '../storage/cursor.ts'
 import type { CursorAccount } from '../storage/cursor-account.ts'
 import { DamageLog } from '../storage/damage-log.ts'
 import { bytesFrom, type Holder } from '../storage/retention.ts'
@@ -15,9 +16,8 @@ import { ShardReader } from '../storage/shard-reader.ts'
 import type { ShardSegments } from '../storage/shard-segments.ts'
 import type { NewSegment } from '../threads/messages.ts'
 import { SHARD_STATES, type ShardState, unpackEnd, WORD } from '../threads/shared.ts'
-import type { LaneCursor, LaneSource } from './lane-source.ts'
+import type { LaneSource } from './lane-source.ts'
 import { type RetentionRules, type SegmentHold, ShardRetention } from './shard-retention.ts'
-import type { Fate } from './task-settlement.ts'
 
 /** Cursors are written at most this often, milliseconds... */
 const PERSIST_EVERY_MS = 1000
@@ -73,6 +73,10 @@ export class ShardLog {
   /** Why cursors were not written last time; '': they were. */
   #troubleErrno = ''
   #isRemoved = false
+  /** Of what `drop_newest` let go since the start: what the cursors know. */
+  #countedNewest = 0
+  /** Time of a write of cursors. */
+  readonly persistSeconds = new Histogram()
   /** Damage that destinations met. */
   readonly damage: DamageLog
 
@@ -138,8 +142,14 @@ export class ShardLog {
     return this.#word(WORD.appendedBytes)
   }
 
-  get droppedNewest(): number {
-    return this.#word(WORD.droppedNewest)
+  /** Whether a message waits for room in the shard. */
+  get isBlocked(): boolean {
+    return this.#word(WORD.isBlocked) !== 0
+  }
+
+  /** How long messages waited for room since the start, to the second. */
+  get blockedMs(): number {
+    return this.#word(WORD.blockedMs)
   }
 
   get watermarkMs(): number {
@@ -314,6 +324,7 @@ export class ShardLog {
   }
 
   account(cursor: Cursor): CursorAccount {
+    this.#countNewest()
     return cursor.account(this.endOffset)
   }
 
@@ -363,12 +374,30 @@ export class ShardLog {
       if (this.holders.some(({ cursor }) => cursor.finishedSincePersist > 0)) {
         this.#lastPersistMs = this.#options.clock.monotonicMs()
       }
-      await Promise.all(this.holders.map(({ cursor }) => cursor.persist()))
+      await this.#persist()
       await this.#retention.deleteDelivered()
       this.#shareKept()
       this.#retire()
       this.#troubleIsOver()
     } while (this.#isSettlingAgain)
+  }
+
+  async #persist(): Promise<void> {
+    this.#countNewest()
+    const changed = this.holders.filter(({ cursor }) => cursor.isChanged)
+    if (changed.length === 0) return
+    const { clock } = this.#options
+    const startedMs = clock.monotonicMs()
+    await Promise.all(changed.map(({ cursor }) => cursor.persist()))
+    this.persistSeconds.observe((clock.monotonicMs() - startedMs) / 1000)
+  }
+
+  /** What `drop_newest` let go belongs to every destination, and outlives the process with its cursors. */
+  #countNewest(): void {
+    const droppedNewest = this.#word(WORD.droppedNewest)
+    const recordCount = droppedNewest - this.#countedNewest
+    this.#countedNewest = droppedNewest
+    for (const { cursor } of this.holders) cursor.addDroppedNewest(recordCount)
   }
 
   /** Removes a shard that nobody writes once nothing of it is needed; its counts are shown until the next start. */
@@ -423,55 +452,5 @@ export class ShardLog {
 
   #word(word: number): number {
     return Number(Atomics.load(this.#words, word))
-  }
-}
-
-/** A cursor as a lane writes it. */
-export function laneCursor(cursor: Cursor): LaneCursor {
-  return {
-    get lowOffset() {
-      return cursor.lowOffset
-    },
-    get rangeCount() {
-      return cursor.ranges.length
-    },
-    get passCount() {
-      return cursor.passCount
-    },
-    get passReason() {
-      return cursor.passReason
-    },
-    has: (offset) => cursor.has(offset),
-    finish(first, end, fate) {
-      cursor.finish(first, end, outcomeOf(fate))
-    },
-    finishedWithin(first, end) {
-      const finished: [number, number][] = []
-      let next = first
-      for (const [missingFirst, missingEnd] of cursor.missing(first, end)) {
-        if (missingFirst > next) finished.push([next, missingFirst])
-        next = missingEnd
-      }
-      if (end > next) finished.push([next, end])
-      return finished
-    }
-  }
-}
-
-function outcomeOf(fate: Fate): Outcome {
-  switch (fate.kind) {
-    case 'delivered':
-      return 'delivered'
-    case 'duplicate':
-      return 'duplicate_suppressed'
-    case 'dead_lettered':
-      return 'dead_lettered'
-    case 'moved':
-      return 'moved'
-    case 'dropped':
-      return `dropped:${fate.reason}`
-    case 'lost':
-      // Offsets that were never given to anybody are no loss.
-      return fate.reason === 'unacked' ? 'void' : `lost:${fate.reason}`
   }
 }

@@ -38,6 +38,12 @@ const ROUTER_METRICS: readonly MetricFamily[] = [
   ),
   family('queue_appended_records_total', 'counter', SHARD, 'Records that a shard ever took.'),
   family('queue_appended_bytes_total', 'counter', SHARD, 'Bytes written to segments since start.'),
+  family(
+    'queue_due_records_total',
+    'counter',
+    CURSOR,
+    'Records that a destination had to get since it began: delivered, dead-lettered, moved, dropped, lost and pending together.'
+  ),
   family('queue_delivered_records_total', 'counter', CURSOR, 'Records that the destination has.'),
   family(
     'queue_duplicate_suppressed_records_total',
@@ -50,7 +56,19 @@ const ROUTER_METRICS: readonly MetricFamily[] = [
     'queue_dropped_records_total',
     'counter',
     [...CURSOR, 'reason'],
-    'Records left out on purpose, by reason: filtered, overflow_oldest, lag; and overflow_newest, which were never appended.'
+    'Records left out on purpose, by reason: filtered, overflow_oldest, overflow_newest, expired, lag, operator.'
+  ),
+  family(
+    'queue_dropped_bytes_total',
+    'counter',
+    [...CURSOR, 'reason'],
+    'Stored bytes of records that were dropped to make room, for their age or for a lag.'
+  ),
+  family(
+    'queue_moved_records_total',
+    'counter',
+    CURSOR,
+    'Records set aside because their target does not take them; they are still stored.'
   ),
   family(
     'queue_lost_records_total',
@@ -60,6 +78,18 @@ const ROUTER_METRICS: readonly MetricFamily[] = [
   ),
   family('queue_pending_records', 'gauge', CURSOR, 'Records that wait for the destination.'),
   family(
+    'queue_pending_bytes',
+    'gauge',
+    CURSOR,
+    'Stored bytes from the oldest record that waits for the destination.'
+  ),
+  family(
+    'queue_cursor_persist_seconds',
+    'histogram',
+    SHARD,
+    'Time of a write of the cursors of a shard, with its sync.'
+  ),
+  family(
     'queue_oldest_pending_age_seconds',
     'gauge',
     CURSOR,
@@ -67,6 +97,31 @@ const ROUTER_METRICS: readonly MetricFamily[] = [
   ),
   family('queue_segments', 'gauge', SHARD, 'Segment files of a shard.'),
   family('queue_disk_bytes', 'gauge', SHARD, 'Bytes of the segment files of a shard.'),
+  family(
+    'queue_kept_bytes',
+    'gauge',
+    SHARD,
+    'Of the bytes on disk: segments that wait for no required destination. New records take their place.'
+  ),
+  family(
+    'queue_blocked_seconds_total',
+    'counter',
+    SHARD,
+    'Time for which a message waited for room in a shard.'
+  ),
+  family('queue_blocked_now', 'gauge', SHARD, 'Whether a message waits for room in a shard.'),
+  family(
+    'queue_age_paused',
+    'gauge',
+    [],
+    'Whether nothing is dropped for its age, because a clock jumped within the last 10 minutes.'
+  ),
+  family(
+    'queue_clock_jumps_total',
+    'counter',
+    [],
+    'Jumps of the wall clock against the monotonic clock by more than an hour.'
+  ),
   family('queue_volume_free_bytes', 'gauge', [], 'Free bytes of the volume of the data directory.'),
   family('queue_volume_free_inodes', 'gauge', [], 'Free inodes of that volume.'),
   family(

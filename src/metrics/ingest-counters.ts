@@ -59,7 +59,8 @@ export const INGEST_COUNTERS = [
     'nested_batch',
     'undecodable',
     'closed',
-    'overflow'
+    'overflow',
+    'stopped'
   ]),
   counter('acks', 'input_acks_total', 'Acknowledgements written.'),
   labelled('input_paused_total', 'reason', PAUSED, ['room', 'memory', 'acks']),

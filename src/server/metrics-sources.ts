@@ -7,6 +7,7 @@ import type { Destination } from '../delivery/destination.ts'
 import { HISTOGRAM_CELLS } from '../metrics/histogram.ts'
 import { INGEST_COUNTERS } from '../metrics/ingest-counters.ts'
 import type { MetricRegistry, Sample } from '../metrics/registry.ts'
+import type { AgeClock } from '../storage/age-clock.ts'
 import { nodeStorage } from '../storage/storage.ts'
 import { SHARD_STATES, SYNC_SECONDS_BYTE } from '../threads/shared.ts'
 import type { DeliverySet } from './delivery-set.ts'
@@ -18,6 +19,7 @@ import { cursorStatuses, type ServerStatus } from './server-status.ts'
 import type { Store } from './store.ts'
 
 export interface MetricsParts {
+  readonly ages: AgeClock
   readonly config: MillraceConfig
   readonly version: string
   readonly store: Store
@@ -42,7 +44,7 @@ export function provideMetrics(registry: MetricRegistry, parts: MetricsParts): v
 }
 
 function provideProcess(registry: MetricRegistry, parts: MetricsParts): void {
-  const { config, configHash, delivery, generation, ingest, store, version } = parts
+  const { ages, config, configHash, delivery, generation, ingest, store, version } = parts
   const node = process.version
   registry.provide('build_info', () => [{ labels: { version, node }, value: 1 }])
   registry.provide('config_info', () => [
@@ -71,6 +73,8 @@ function provideProcess(registry: MetricRegistry, parts: MetricsParts): void {
     { labels: {}, value: scrubbed().damagedRanges }
   ])
   registry.provide('queue_scrub_passes_total', () => [{ labels: {}, value: scrubbed().passes }])
+  registry.provide('queue_age_paused', () => [{ labels: {}, value: ages.isPaused ? 1 : 0 }])
+  registry.provide('queue_clock_jumps_total', () => [{ labels: {}, value: ages.jumpCount }])
   registry.provide('queue_startup_recovery_seconds', () => [
     { labels: {}, value: store.recoverySeconds }
   ])
@@ -109,6 +113,15 @@ function provideShards(
   each('queue_appended_bytes_total', ({ shardLog }) => shardLog.appendedBytes)
   each('queue_segments', ({ shardLog }) => shardLog.segments.all.length)
   each('queue_disk_bytes', ({ shardLog }) => shardLog.heldBytes)
+  each('queue_kept_bytes', ({ shardLog }) => shardLog.keptBytes)
+  each('queue_blocked_seconds_total', ({ shardLog }) => shardLog.blockedMs / 1000)
+  each('queue_blocked_now', ({ shardLog }) => (shardLog.isBlocked ? 1 : 0))
+  registry.provide('queue_cursor_persist_seconds', () =>
+    routes().map((opened) => ({
+      labels: labelsOf(opened),
+      value: opened.shardLog.persistSeconds.cells
+    }))
+  )
   each('queue_recovery_unacked_records_total', ({ unackedRecords }) => unackedRecords)
   registry.provide('queue_cursor_reset_total', () =>
     routes().flatMap((opened) =>
@@ -205,6 +218,8 @@ function provideCursors(registry: MetricRegistry, { delivery }: MetricsParts): v
         value: value(cursor)
       }))
     )
+  each('queue_due_records_total', ({ appended }) => appended)
+  each('queue_moved_records_total', ({ moved }) => moved)
   each('queue_delivered_records_total', ({ delivered }) => delivered)
   each('queue_duplicate_suppressed_records_total', ({ duplicateSuppressed }) => duplicateSuppressed)
   each('queue_dead_lettered_records_total', ({ deadLettered }) => deadLettered)
@@ -223,9 +238,37 @@ function provideCursors(registry: MetricRegistry, { delivery }: MetricsParts): v
     )
   byReason('queue_dropped_records_total', ({ dropped }) => dropped)
   byReason('queue_lost_records_total', ({ lost }) => lost)
+  provideBytes(registry, destinations)
   for (const [name, labelNames] of TASK_COUNTERS) {
     registry.provide(name, () => taskSamples(destinations, name, labelNames))
   }
+}
+
+function provideBytes(registry: MetricRegistry, destinations: readonly Destination[]): void {
+  const shards = () =>
+    destinations.flatMap(({ output, route, shards }) =>
+      shards.map(({ cursor, shardLog }) => ({
+        cursor,
+        shardLog,
+        labels: { route, shard: shardLog.label, destination: output.id }
+      }))
+    )
+  registry.provide('queue_pending_bytes', () =>
+    shards().map(({ cursor, labels, shardLog }) => ({
+      labels,
+      value: shardLog.pendingBytes(cursor)
+    }))
+  )
+  registry.provide('queue_dropped_bytes_total', () =>
+    shards().flatMap(({ cursor, labels }) =>
+      [...cursor.counts]
+        .filter(([name, { bytes }]) => name.startsWith('dropped:') && bytes > 0)
+        .map(([name, { bytes }]) => ({
+          labels: { ...labels, reason: name.slice('dropped:'.length) },
+          value: bytes
+        }))
+    )
+  )
 }
 
 /** Counters that results of tasks bring as `<metric>|<label value>|...`, and what the values are of. */

@@ -181,24 +181,20 @@ export class ServerStatus implements AdminSource {
 export function cursorStatuses(destination: Destination): CursorStatus[] {
   return destination.shards.map(({ cursor, lane, shardLog }) => {
     const account = shardLog.account(cursor)
-    // What `drop_newest` refused since the start has no offsets: it came and was dropped, for every destination.
-    const { droppedNewest } = shardLog
     return {
       route: destination.route,
       shard: shardLog.label,
       destination: destination.output.id,
-      appended: account.appended + droppedNewest,
+      appended: account.appended,
       delivered: account.delivered + account.duplicateSuppressed,
       duplicateSuppressed: account.duplicateSuppressed,
       deadLettered: account.deadLettered,
       moved: account.moved,
-      dropped:
-        droppedNewest === 0
-          ? account.dropped
-          : { ...account.dropped, overflow_newest: droppedNewest },
+      dropped: account.dropped,
       lost: account.lost,
       pending: account.pending,
-      oldestPendingMs: account.pending === 0 ? null : lane.oldestMs,
+      oldestPendingMs:
+        account.pending === 0 ? null : (lane.oldestMs ?? shardLog.pendingSinceMs(cursor)),
       lastError: destination.output.lastError
     }
   })

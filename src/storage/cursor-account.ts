@@ -1,6 +1,9 @@
 // Runs on: any.
 // The identity of one destination in one shard: what became of every offset since it began. Pure.
 
+/** Counter of records that `drop_newest` let go: they never had an offset, and count as appended nevertheless. */
+export const DROPPED_NEWEST = 'dropped:overflow_newest'
+
 /** What a cursor knows, in memory or read from its file. */
 export interface Accounted {
   readonly origin: number
@@ -41,8 +44,9 @@ export function accountOf(cursor: Accounted, endOffset: number): CursorAccount {
   }
   const records = (outcome: string) => counts.get(outcome)?.records ?? 0
   const finished = low - origin + countAboveLow
+  const withoutOffset = records(DROPPED_NEWEST)
   return {
-    appended: end - origin - records('void'),
+    appended: end - origin - records('void') + withoutOffset,
     delivered: records('delivered'),
     duplicateSuppressed: records('duplicate_suppressed'),
     deadLettered: records('dead_lettered'),
@@ -50,6 +54,6 @@ export function accountOf(cursor: Accounted, endOffset: number): CursorAccount {
     dropped,
     lost,
     pending: end - origin - finished,
-    isExact: total === finished
+    isExact: total - withoutOffset === finished
   }
 }

@@ -8,7 +8,7 @@
 import path from 'node:path'
 import { errorText, MillraceError } from '../core/errors.ts'
 import { invariant } from '../core/invariant.ts'
-import { accountOf, type CursorAccount } from './cursor-account.ts'
+import { accountOf, type CursorAccount, DROPPED_NEWEST } from './cursor-account.ts'
 import { type CursorContent, decodeCursorSlot, encodeCursorSlot } from './cursor-slot.ts'
 import { FinishedRanges } from './finished-ranges.ts'
 import {
@@ -196,6 +196,13 @@ export class Cursor {
   /** Reason of the last `pass`. */
   get passReason(): string {
     return this.#passReason
+  }
+
+  /** Records that never had an offset, because `drop_newest` let them go. */
+  addDroppedNewest(recordCount: number): void {
+    if (recordCount === 0) return
+    this.#countOf(DROPPED_NEWEST).records += recordCount
+    this.#isChanged = true
   }
 
   /** As `finish`, by somebody else than the delivery of the records: to make room, or because of their age. */

@@ -17,6 +17,7 @@ t.test('every metric of the catalog has exactly one source', (t) => {
   const parts = {
     config: { inputs: {}, routes: [] },
     store: { shards: [] },
+    scrubber: { counts: {} },
     delivery: { destinations: [], outputs: new Map() }
   } as unknown as MetricsParts
   provideMetrics(registry, parts)

@@ -179,6 +179,21 @@ t.test('C14 a stop takes what was sent, acks it and ends each sender in its way'
   t.equal(host.messages.at(-1)?.kind, 'stopped')
 })
 
+t.test('C14 what waits for room at a stop is counted when nobody sends it again', async (t) => {
+  const { host, address } = await forwardHost(t)
+  host.words('routes/all')[WORD.isFull] = 1n
+  const stays = await ForwardClient.connect(address)
+  stays.send(Buffer.concat([single('one'), single('two'), message('sent again', 'c1')]))
+  await eventually('it waits', LIMIT_MS, () => host.counter('input_paused_total/room') === 1)
+  const gone = await ForwardClient.connect(address)
+  gone.send(single('three'))
+  await eventually('both wait', LIMIT_MS, () => host.counter('input_paused_total/room') === 2)
+  gone.destroy()
+  await host.stop()
+  t.equal(host.counter('input_rejected_records_total/stopped'), 3)
+  t.equal(host.recordCount(), 0)
+})
+
 t.test('C16 a message that a dying sender cut does not touch the next sender', async (t) => {
   const { host, address } = await forwardHost(t)
   const dying = await ForwardClient.connect(address)

@@ -28,6 +28,8 @@ export interface ConnectionShared {
   /** Log line about a sender, limited in number. */
   warn(fields: object, message: string): void
   onClosed(connection: ForwardConnection): void
+  /** A connection that had closed with messages in hand is done with them. */
+  onReleased(connection: ForwardConnection): void
 }
 
 /** Why a connection is not read; several may hold. */
@@ -180,6 +182,32 @@ export class ForwardConnection implements StreamReader, BytesHolder {
     if (this.#isClosed) return
     this.#closeReason = reason
     resetSocket(this.#socket)
+  }
+
+  /** Closed, and messages that were read still wait for room. */
+  get isWaiting(): boolean {
+    return this.#isClosed && this.#isBusy
+  }
+
+  /**
+   * The end of the process while messages that were read wait for room. Senders that asked for acks send them again; what
+   * the others sent is gone, and counted: the records of whole messages, or one where they cannot be told.
+   */
+  abandon(): void {
+    if (!this.#isBusy) return
+    const { counters, kernel } = this.#shared.context
+    const bytes = this.#partial.bytes()
+    let recordCount = this.#bodies.isEmpty || this.#hasAsked ? 0 : 1
+    if (this.#json !== null) {
+      recordCount += this.#hasAsked || bytes.length === 0 ? 0 : 1
+    } else if (bytes.length > 0) {
+      kernel.scan(bytes, new ScanProgress())
+      for (let index = 0; index < kernel.unitCount; index++) {
+        recordCount += unconfirmedCount(kernel.unit(index))
+      }
+    }
+    counters.add('input_rejected_records_total/stopped', recordCount)
+    this.#release()
   }
 
   /** Once a second: timeouts of messages, age of the connection. */
@@ -367,7 +395,9 @@ export class ForwardConnection implements StreamReader, BytesHolder {
     this.#startOver()
     if (bytes.length > 0) this.#process(bytes, unitBytes > 0 ? unitBytes : bytes.length)
     if (this.#isClosed) {
-      if (!this.#isBusy) this.#release()
+      if (this.#isBusy) return
+      this.#release()
+      this.#shared.onReleased(this)
       return
     }
     if (this.#pauses === 0) this.#socket.resume()
@@ -442,4 +472,12 @@ export class ForwardConnection implements StreamReader, BytesHolder {
     this.#isRefused = true
     this.#socket.end(HTTP_ANSWER)
   }
+}
+
+/** Records of a unit that nobody sends again. */
+function unconfirmedCount(unit: ScanUnit): number {
+  const { ackCount, kind, recordCount } = unit
+  if (kind === 'messages') return Math.max(0, recordCount - ackCount)
+  if (ackCount > 0) return 0
+  return kind === 'gzip' || kind === 'zstd' ? 1 : recordCount
 }

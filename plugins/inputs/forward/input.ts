@@ -41,6 +41,8 @@ class ForwardInput implements Input {
   readonly #context: InputContext<ScanKernel>
   readonly #area: ReadArea
   readonly #connections = new Set<ForwardConnection>()
+  /** Closed by their senders, with messages that wait for room. */
+  readonly #waiting = new Set<ForwardConnection>()
   readonly #listeners: Listener[] = []
   readonly #heartbeats: Heartbeats[] = []
   readonly #ages = new WeakMap<ForwardConnection, number>()
@@ -88,6 +90,7 @@ class ForwardInput implements Input {
     for (let waited = 0; this.#connections.size > 0 && waited < LINGER_MS; waited += STOP_STEP_MS) {
       await clock.sleep(STOP_STEP_MS)
     }
+    for (const connection of [...this.#connections, ...this.#waiting]) connection.abandon()
     for (const connection of this.#connections) connection.reset('stop')
     this.#cancelCheck()
   }
@@ -133,7 +136,11 @@ class ForwardInput implements Input {
       options: this.#options,
       area: this.#area,
       warn: (fields: object, message: string) => this.#warn(fields, message),
-      onClosed: (connection: ForwardConnection) => this.#connections.delete(connection)
+      onClosed: (connection: ForwardConnection) => {
+        this.#connections.delete(connection)
+        if (connection.isWaiting) this.#waiting.add(connection)
+      },
+      onReleased: (connection: ForwardConnection) => this.#waiting.delete(connection)
     }
   }
 
