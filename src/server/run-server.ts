@@ -5,11 +5,14 @@ import { BUILT_INS } from '../../plugins/index.ts'
 import type { CliIo } from '../cli/io.ts'
 import { packageVersion } from '../cli/package-version.ts'
 import type { RunServer } from '../cli/run.ts'
+import type { MillraceConfig } from '../config/schema.ts'
 import { systemClock } from '../core/clock.ts'
 import { EXIT, errorText } from '../core/errors.ts'
+import type { OutputLog } from '../plugin/output.ts'
 import { createRegistry } from '../plugin/registry.ts'
 import { Server } from '../server.ts'
 import { banner } from './banner.ts'
+import { durabilityWindow } from './durability-window.ts'
 import { createLog } from './log.ts'
 
 /** Sources end in .ts, compiled files in .js. */
@@ -62,6 +65,7 @@ export const runServer =
     const { addresses, adminUrl: admin } = server
     if (!isDrainOnly) io.error(banner({ version, config, configFiles, addresses, admin }))
     log.info({ version, event: 'started', addresses }, 'started')
+    warnOfWindows(config.routes, log)
     if (isDrainOnly) {
       void server.drain(config.drainTimeoutMs).then(() => ended.resolve(EXIT.ok))
     }
@@ -85,6 +89,15 @@ function abandon(log: ReturnType<typeof createLog>): void {
     'the stop takes too long and is given up; nothing acknowledged is lost, what was delivered last may be sent again'
   )
   process.exit(EXIT.internal)
+}
+
+function warnOfWindows(routes: MillraceConfig['routes'], log: OutputLog): void {
+  for (const route of routes) {
+    const window = durabilityWindow(route)
+    if (window === null) continue
+    const fields = { route: route.id, durability: route.durability, event: 'queue.durability' }
+    log.warn(fields, window)
+  }
 }
 
 interface StopSignals {

@@ -9,7 +9,7 @@ import type { Compression } from './payload-encoder.ts'
 import type { Storage } from './storage.ts'
 import type { StoreIdentity } from './store-keys.ts'
 
-/** When an append counts as held. `memory` is written like `os`; its directory may lie on a memory file system. */
+/** When an append counts as held. `memory` is written like `os` and never synced, not even at a roll or stop. */
 export type Durability = 'sync' | 'interval' | 'os' | 'memory'
 
 /** Entries of one tag from one source, as received. Bytes are read during `append` and not kept. */

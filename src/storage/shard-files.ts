@@ -85,11 +85,13 @@ export class ShardFiles {
 
   /** As `open`, and durable with its name; used where the file before has failed. */
   async openDurably(firstOffset: number): Promise<OpenSegment> {
-    const { storage, shard } = this.#options
+    const { durability, storage, shard } = this.#options
     const segment = this.#create(firstOffset)
     try {
-      await storage.datasync(segment.file)
-      await storage.dirsync(shard.directory)
+      if (durability !== 'memory') {
+        await storage.datasync(segment.file)
+        await storage.dirsync(shard.directory)
+      }
     } catch (error) {
       this.#discard(segment)
       throw error
@@ -122,10 +124,10 @@ export class ShardFiles {
     const segment = this.#active
     if (segment === null) return
     this.#active = null
-    const { storage, hash } = this.#options
+    const { durability, storage, hash } = this.#options
     if (segment.frameCount > 0 && segment.durableByte === segment.endByte) {
       this.#fileBytes += writeFooter(storage, segment, hash)
-      await storage.datasync(segment.file).catch(() => undefined)
+      if (durability !== 'memory') await storage.datasync(segment.file).catch(() => undefined)
     }
     this.#close(segment)
   }

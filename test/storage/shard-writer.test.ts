@@ -567,3 +567,23 @@ t.test('close of a failing disk ends and rejects what is not stored', async (t) 
     [2]
   )
 })
+
+t.test('memory: nothing is ever synced, so a disk that cannot sync does not matter', async (t) => {
+  const { storage, shard } = newShard({ durability: 'memory', segmentBytes: 2048 })
+  const isSync = ({ name }: Operation) => name === 'datasync' || name === 'dirsync'
+  storage.log.length = 0
+  storage.fail = (operation) => (isSync(operation) ? 'EIO' : null)
+  for (const id of range(0, 20)) {
+    shard.append([id], { paddingBytes: 200 })
+    await commit(shard)
+  }
+  let failuresLeft = 1
+  storage.fail = ({ name }) => (name === 'writev' && failuresLeft-- > 0 ? 'EIO' : null)
+  shard.append([20])
+  await commit(shard)
+  t.equal(shard.writer.state, 'ok')
+  shard.writer.seal()
+  await shard.writer.close()
+  t.same(shard.acked, range(0, 21))
+  t.same(storage.log.filter(isSync), [])
+})
