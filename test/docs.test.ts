@@ -2,7 +2,7 @@
 
 import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { parseAllDocuments } from 'yaml'
 import { folderOf, generatedFiles } from '../docs/generate.ts'
 import { BUILT_INS } from '../plugins/index.ts'
@@ -143,20 +143,51 @@ t.test('the examples in deploy/examples are valid without a warning', (t) => {
   t.end()
 })
 
-t.test('every command of the page about the queue prints what the page says', async (t) => {
-  const folder = t.testdir()
-  await writeStoredQueue(join(folder, 'data'))
-  await writeStoredQueue(join(folder, 'damaged'), damageFrame)
-  const blocks = [
-    ...readFileSync(join(ROOT, 'docs/queue.md'), 'utf8').matchAll(/^```console\n([\s\S]*?)^```$/gm)
-  ]
-  t.ok(blocks.length >= 9)
+/** Runs the commands of a page in the order of the page. */
+async function runsAsShown(t: Test, page: string, folder: string): Promise<number> {
+  const text = readFileSync(join(ROOT, page), 'utf8')
+  const blocks = [...text.matchAll(/^```console\n([\s\S]*?)^```$/gm)]
   for (const [, block = ''] of blocks) {
     const [line = '', ...shown] = block.split('\n')
     const words = line.replace(/^\$ millrace /, '').split(' ')
     const { error, out } = await command(words, { workingDirectory: folder })
     t.equal(`${out}${error}`, shown.join('\n'), line)
   }
+  return blocks.length
+}
+
+t.test('every command of the page about the queue prints what the page says', async (t) => {
+  const folder = t.testdir()
+  await writeStoredQueue(join(folder, 'data'))
+  await writeStoredQueue(join(folder, 'damaged'), damageFrame)
+  t.ok((await runsAsShown(t, 'docs/queue.md', folder)) >= 9)
+})
+
+t.test('every command of the page about operations prints what the page says', async (t) => {
+  const config = `
+version: 1
+data_dir: ./imported
+threads: {ingest: 1}
+inputs: {load: {type: forward, listen: "tcp://127.0.0.1:24224"}}
+routes: {site: {match: "**", to: [trash]}}
+outputs: {trash: {type: "null"}}
+`
+  const folder = t.testdir({ 'millrace.yaml': config })
+  await writeStoredQueue(join(folder, 'data'))
+  await writeStoredQueue(join(folder, 'gone'))
+  t.ok((await runsAsShown(t, 'docs/operations.md', folder)) >= 7)
+  // What was imported is what was exported.
+  const dump = (directory: string, route: string) =>
+    command(['queue', 'dump', route, '--data-dir', directory], { workingDirectory: folder })
+  const records = ({ out }: { out: string }) =>
+    out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+      .map(({ event_time, record, source, tag }) => ({ event_time, record, source, tag }))
+  const imported = await dump('imported', 'site')
+  t.same(records(imported), records(await dump('gone', 'web')))
+  t.match(imported.out.split('\n')[0], /"offset":0,/)
 })
 
 t.test(

@@ -1,5 +1,5 @@
 // Runs on: main.
-// `millrace queue adopt`, `cursor set`, `skip`, `drop`: commands that change queues, of the running server, or with
+// `millrace queue adopt`, `cursor set`, `skip`, `drop`, `import`: commands that change queues, of the running server, or with
 // --data-dir of a store whose server is stopped. Each prints what it did, in numbers.
 
 import { resolve } from 'node:path'
@@ -14,9 +14,15 @@ import type {
 } from '../admin/status.ts'
 import { EXIT } from '../core/errors.ts'
 import { formatBytes } from '../core/units.ts'
+import type { OutputLog } from '../plugin/output.ts'
 import { askAdminJson } from './admin-client.ts'
 import { type CliIo, Exit } from './io.ts'
-import { type AdminOptions, withAdminOptions } from './options.ts'
+import {
+  type AdminOptions,
+  type ConfigOptions,
+  withAdminOptions,
+  withConfigOptions
+} from './options.ts'
 import { packageVersion } from './package-version.ts'
 import { PLACE_HELP, parsePlace } from './places.ts'
 import { table } from './table.ts'
@@ -64,6 +70,17 @@ export function addQueueChanges(queue: Command, cursor: Command, io: CliIo): voi
     .argument('<queue>', 'route that is gone, or a log as `queue ls` names it: dlq/out.old')
     .option('--yes', 'do it')
     .action((name: string, options: ChangeOptions & { yes?: boolean }) => drop(name, options, io))
+  withConfigOptions(queue.command('import'))
+    .description('store the records of an export in a queue; the server must be stopped')
+    .argument('<file>', 'what `queue export` wrote')
+    .requiredOption('--route <route>', 'route whose outputs get the records')
+    .option('--json', 'as JSON')
+    .action((file: string, options: ImportWords) => importFile(file, options, io))
+}
+
+interface ImportWords extends ConfigOptions {
+  readonly route: string
+  readonly json?: boolean
 }
 
 const changing = (command: Command): Command =>
@@ -151,6 +168,24 @@ async function drop(
   if (!isMeant) throw new Exit(EXIT.failure)
 }
 
+async function importFile(file: string, options: ImportWords, io: CliIo): Promise<void> {
+  const { requireConfig } = await import('./config-source.ts')
+  const { importRecords } = await import('../server/import-records.ts')
+  const { config } = requireConfig([], options, io)
+  const outcome = await importRecords({
+    config,
+    routeId: options.route,
+    path: resolve(io.workingDirectory, file),
+    log: logOf(io),
+    version: packageVersion()
+  })
+  if (isPrinted(outcome, options, io)) return
+  const { bytes, endOffset, firstOffset, lost, records, route, shard } = outcome
+  const place = `route ${route}, shard ${shard}, offsets ${firstOffset} to ${endOffset - 1}`
+  const holes = lost === 0 ? '' : `; ${lost} more could not be read when they were exported`
+  io.out(`${records} records (${formatBytes(bytes)}) imported: ${place}${holes}\n`)
+}
+
 /** Asks the running server, or does it itself in a directory that it locks. */
 async function run(
   options: ChangeOptions,
@@ -164,11 +199,9 @@ async function run(
     return await askAdminJson(options, 'POST', `/api/v1/queues/${path}?${text}`)
   }
   const { OfflineStore } = await import('../server/offline-store.ts')
-  const note = (fields: object, text: string) => io.error(`${text} ${JSON.stringify(fields)}\n`)
-  const log = { info: note, warn: note, error: note }
   const store = new OfflineStore(
     resolve(io.workingDirectory, options.dataDir),
-    log,
+    logOf(io),
     packageVersion()
   )
   try {
@@ -178,13 +211,19 @@ async function run(
   }
 }
 
+/** Warnings of a store that a command opens. */
+function logOf(io: CliIo): OutputLog {
+  const note = (fields: object, text: string) => io.error(`${text} ${JSON.stringify(fields)}\n`)
+  return { info: () => undefined, warn: note, error: note }
+}
+
 const queryOf = ({ destination, route, shard }: CursorChoice): Record<string, string> => ({
   route,
   destination,
   ...(shard === null ? {} : { shard })
 })
 
-function isPrinted(outcome: unknown, { json }: ChangeOptions, io: CliIo): boolean {
+function isPrinted(outcome: unknown, { json }: { readonly json?: boolean }, io: CliIo): boolean {
   if (json !== true) return false
   io.out(`${JSON.stringify(outcome, null, 2)}\n`)
   return true

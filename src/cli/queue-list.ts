@@ -35,6 +35,30 @@ export async function list(options: ListOptions, io: CliIo): Promise<void> {
   io.out(shardTable(status))
   io.out('\n')
   io.out(cursorTable(status, Date.now()))
+  io.out(leftoverTables(status))
+}
+
+/** What old configurations left; nothing where there is none, or from a server that does not tell. */
+function leftoverTables({ orphans = [], removed = [] }: Partial<QueuesStatus>): string {
+  const counts = (values: Readonly<Record<string, number>> | null) =>
+    Object.entries(values ?? { unreadable: 0 })
+      .map(([name, count]) => `${name} ${count}`)
+      .join(', ')
+  let text = ''
+  if (orphans.length > 0) {
+    const rows = orphans.map(({ bytes, log, pending, records }) => {
+      return [log, records, formatBytes(bytes), counts(pending)]
+    })
+    text += `\n${table(['NOT CONFIGURED', 'RECORDS', 'DISK', 'PENDING'], rows)}`
+  }
+  if (removed.length > 0) {
+    const rows = removed.map(({ counts: outcomes, destination, removedMs, route, shard }) => {
+      const time = new Date(removedMs).toISOString()
+      return [route, shard, destination, time, counts(outcomes)]
+    })
+    text += `\n${table(['ROUTE', 'SHARD', 'REMOVED OUTPUT', 'SINCE', 'COUNTS'], rows)}`
+  }
+  return text
 }
 
 function listDirectory(shards: readonly ShardView[], options: ListOptions, io: CliIo): void {
