@@ -25,6 +25,7 @@ import { LetterJobs } from './server/letter-jobs.ts'
 import { provideMetrics } from './server/metrics-sources.ts'
 import { routeOf } from './server/open-shards.ts'
 import { LiveQueueChanges } from './server/queue-changes.ts'
+import { QueueReplays } from './server/queue-replay.ts'
 import { ReplayJobs } from './server/replay-jobs.ts'
 import { Scrubber } from './server/scrub.ts'
 import { ServerStatus } from './server/server-status.ts'
@@ -261,6 +262,12 @@ class Parts {
         logs: this.deadLetters,
         jobs: this.jobs,
         run: (key, parts) => this.delivery.runReplay(key, parts)
+      }),
+      replays: new QueueReplays({
+        clock: systemClock,
+        jobs: this.jobs,
+        run: (key, parts) => this.delivery.runReplay(key, parts),
+        shardsOf: (route, output) => this.delivery.shardsOf(`${route}/${output}`)
       }),
       jobs: this.jobs
     })

@@ -1,5 +1,5 @@
 // Runs on: main.
-// Dead letters and jobs of the admin API: lists, exports, replays, purges. All of them show records or change something,
+// Dead letters, replays and jobs of the admin API. All of them show records or change something,
 // so all but the list of logs are guarded.
 
 import { Readable } from 'node:stream'
@@ -13,6 +13,11 @@ type Guard = {
 
 interface LogRoute {
   Params: { log: string }
+  Querystring: Readonly<Record<string, string | undefined>>
+}
+
+interface QueueRoute {
+  Params: { route: string; output: string }
   Querystring: Readonly<Record<string, string | undefined>>
 }
 
@@ -50,6 +55,13 @@ export function addLetterRoutes(app: FastifyInstance, source: AdminSource, guard
   app.post<LogRoute>('/api/v1/dlq/:log/purge', guard, ({ params, query }) =>
     letters.purge(params.log, query['where'] ?? '', query['dry_run'] === 'true')
   )
+  app.post<QueueRoute>('/api/v1/queues/:route/:output/replay', guard, ({ params, query }) => {
+    const { from, to_time: toTime = null } = query
+    if (from === undefined) throw new MillraceError('MR_USAGE', 'the query has no "from"')
+    const isDryRun = query['dry_run'] === 'true'
+    const request = { from, toTime, perSecond: rateOf(query), isDryRun }
+    return source.replays.start(params.route, params.output, request)
+  })
   app.get('/api/v1/jobs', guard, () => jobs.list())
   app.get<JobRoute>('/api/v1/jobs/:id', guard, ({ params }) => jobs.get(idOf(params.id)))
   app.post<JobRoute>('/api/v1/jobs/:id/stop', guard, ({ params }) => jobs.stop(idOf(params.id)))
@@ -67,7 +79,7 @@ function numberOf(
 }
 
 /** Records per second; null: no limit. */
-export function rateOf(query: Readonly<Record<string, string | undefined>>): number | null {
+function rateOf(query: Readonly<Record<string, string | undefined>>): number | null {
   const text = query['rate']
   if (text === undefined) return null
   const rate = /^\d{1,9}(\.\d{1,6})?$/.test(text) ? Number(text) : 0

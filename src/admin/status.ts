@@ -167,6 +167,19 @@ export interface LetterSource {
   purge(log: string, where: string, isDryRun: boolean): JobStatus
 }
 
+export interface QueueReplayRequest {
+  /** Points in time as `core/time-point.ts` reads them, by append time; null: up to the newest finished record. */
+  readonly from: string
+  readonly toTime: string | null
+  readonly perSecond: number | null
+  readonly isDryRun: boolean
+}
+
+/** Stored records of routes that are sent again. Faults of a request are thrown as MR_USAGE before anything begins. */
+export interface QueueReplaySource {
+  start(route: string, output: string, request: QueueReplayRequest): JobStatus
+}
+
 export interface JobSource {
   list(): readonly JobStatus[]
   get(id: number): JobStatus
@@ -238,4 +251,5 @@ export interface AdminSource {
   addresses(): Readonly<Record<string, readonly string[]>>
   readonly letters: LetterSource
   readonly jobs: JobSource
+  readonly replays: QueueReplaySource
 }

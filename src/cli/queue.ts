@@ -7,6 +7,7 @@ import type { CliIo } from './io.ts'
 import { wholeNumber, withAdminOptions, withDirectoryOptions } from './options.ts'
 import { PLACE_HELP, parsePlace } from './places.ts'
 import { addQueueChanges } from './queue-changes.ts'
+import { addQueueReplay } from './queue-replay.ts'
 
 export const ROUTE_HELP = 'id of a route, or a log below the data directory: dlq/out.search'
 
@@ -14,6 +15,7 @@ export function addQueue(program: Command, io: CliIo): void {
   const queue = program.command('queue').description('look at the queues and change them')
   addLists(queue, io)
   addReaders(queue, io)
+  addQueueReplay(queue, io)
   const cursor = queue.command('cursor').description('how far outputs are')
   addQueueChanges(queue, cursor, io)
   withDirectoryOptions(cursor.command('get'))

@@ -169,6 +169,12 @@ const ROUTER_METRICS: readonly MetricFamily[] = [
     ['log', 'reason'],
     'Dead letters lost, by reason: corrupt, unsynced.'
   ),
+  family(
+    'queue_replayed_records_total',
+    'counter',
+    ['route', 'destination', 'result'],
+    'Delivered records that `queue replay` sent again since the start: stored, duplicate, filtered, failed. Apart from the delivered ones.'
+  ),
   family('queue_jobs_running', 'gauge', [], 'Replays and purges under way.'),
   family('queue_durability_info', 'gauge', ['route', 'policy'], 'Durability of a route; always 1.'),
   family(

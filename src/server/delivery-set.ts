@@ -70,6 +70,11 @@ export class DeliverySet {
     return this.destinations.every(({ isDrained }) => isDrained)
   }
 
+  /** Shards of a destination with its cursors; none: there is no such destination. */
+  shardsOf(key: string): Destination['shards'] {
+    return this.destinations.find((each) => each.key === key)?.shards ?? []
+  }
+
   /**
    * Runs a lane of a destination over records that its own lanes do not send, once its output has started, until the
    * signal aborts. False: there is no such destination.

@@ -14,6 +14,7 @@ import type { DeliverySet } from './delivery-set.ts'
 import { type DiskCounts, type DiskHealth, volumeOf } from './disk-health.ts'
 import type { IngestThreads } from './ingest-threads.ts'
 import type { OpenedShard } from './open-shards.ts'
+import type { ReplayJobs } from './replay-jobs.ts'
 import type { Scrubber } from './scrub.ts'
 import { cursorStatuses, type ServerStatus } from './server-status.ts'
 import type { Store } from './store.ts'
@@ -29,7 +30,7 @@ export interface MetricsParts {
   readonly delivery: DeliverySet
   readonly status: ServerStatus
   readonly deadLetters: { status(): DeadLetterLogStatus[] }
-  readonly jobs: { readonly runningCount: number }
+  readonly jobs: Pick<ReplayJobs, 'runningCount' | 'replayed'>
   readonly generation: number
   readonly configHash: string
 }
@@ -204,6 +205,15 @@ function provideLetters(registry: MetricRegistry, { deadLetters, jobs }: Metrics
     )
   byReason('queue_dlq_removed_records_total', ({ removed }) => removed)
   byReason('queue_dlq_lost_records_total', ({ lost }) => lost)
+  registry.provide('queue_replayed_records_total', () =>
+    [...jobs.replayed()].flatMap(([key, results]) => {
+      const [route = '', destination = ''] = key.split('/')
+      return Object.entries(results).map(([result, value]) => ({
+        labels: { route, destination, result },
+        value
+      }))
+    })
+  )
   registry.provide('queue_jobs_running', () => [{ labels: {}, value: jobs.runningCount }])
 }
 

@@ -107,10 +107,19 @@ function count(
   counts.set(key, { reason: why, destination: where, records: known + records })
 }
 
+/** Records of one destination, by result. */
+export interface Replayed {
+  stored: number
+  duplicate: number
+  filtered: number
+  failed: number
+}
+
 export class ReplayJobs {
   readonly #clock: Clock
   readonly #jobs = new Map<number, Job>()
   readonly #running = new Map<Job, Promise<void>>()
+  readonly #forgotten = new Map<string, Replayed>()
   #nextId = 1
 
   constructor(clock: Clock) {
@@ -136,6 +145,13 @@ export class ReplayJobs {
       .finally(() => this.#running.delete(job))
     this.#running.set(job, running)
     return job.status()
+  }
+
+  /** Records of queues that replays sent since the start, by destination (`app/search`) and result. */
+  replayed(): ReadonlyMap<string, Replayed> {
+    const sums = new Map([...this.#forgotten].map(([key, sum]) => [key, { ...sum }]))
+    for (const job of this.#jobs.values()) addTo(sums, job)
+    return sums
   }
 
   get runningCount(): number {
@@ -193,7 +209,20 @@ export class ReplayJobs {
   #forget(): void {
     for (const [id, { state }] of this.#jobs) {
       if (this.#jobs.size <= KNOWN_MAX) return
-      if (state !== 'running') this.#jobs.delete(id)
+      const job = this.#jobs.get(id)
+      if (job === undefined || state === 'running') continue
+      addTo(this.#forgotten, job)
+      this.#jobs.delete(id)
     }
   }
+}
+
+function addTo(sums: Map<string, Replayed>, job: Job): void {
+  if (job.spec.kind !== 'queue_replay' || job.spec.isDryRun) return
+  const sum = sums.get(job.spec.source) ?? { stored: 0, duplicate: 0, filtered: 0, failed: 0 }
+  sum.stored += job.stored - job.duplicates
+  sum.duplicate += job.duplicates
+  sum.filtered += job.filtered
+  sum.failed += job.failed
+  sums.set(job.spec.source, sum)
 }

@@ -8,6 +8,7 @@ import type {
   JobSource,
   LetterSource,
   QueueChanges,
+  QueueReplaySource,
   QueuesStatus,
   ShardStatus,
   StoreInfo
@@ -37,6 +38,7 @@ export interface StatusOptions {
   readonly leftovers: () => Pick<QueuesStatus, 'orphans' | 'removed'>
   readonly letters: LetterSource
   readonly jobs: JobSource
+  readonly replays: QueueReplaySource
 }
 
 /** How long a route may be full before the router says that it is not ready. */
@@ -47,6 +49,7 @@ export class ServerStatus implements AdminSource {
   readonly startedMs: number
   readonly letters: LetterSource
   readonly jobs: JobSource
+  readonly replays: QueueReplaySource
   readonly #options: StatusOptions
   readonly #fullSinceMs = new Map<ShardLog, number>()
   #addresses: Addresses | null = null
@@ -57,6 +60,7 @@ export class ServerStatus implements AdminSource {
     this.#options = options
     this.letters = options.letters
     this.jobs = options.jobs
+    this.replays = options.replays
     this.startedMs = options.clock.nowMs()
   }
 

@@ -93,6 +93,7 @@ function source(changes: Partial<AdminSource> = {}): AdminSource {
       replay: () => JOB,
       purge: () => JOB
     },
+    replays: { start: () => JOB },
     jobs: { list: () => [JOB], get: () => JOB, stop: async () => JOB },
     ...changes
   }
