@@ -6,7 +6,7 @@ import type { Test } from 'tap'
 import { eventually } from './eventually.ts'
 import { FakeOpenSearch } from './fake-opensearch.ts'
 import { freePort } from './free-port.ts'
-import { NumberedLoad } from './numbered-load.ts'
+import { type LoadOptions, NumberedLoad } from './numbered-load.ts'
 import { RouterProcess, startRouter } from './router-process.ts'
 
 export const LIMIT_MS = 60_000
@@ -24,6 +24,8 @@ export interface World {
   ): Promise<RouterProcess>
   /** Starts one that is not waited for. */
   launch(routes: string, args: readonly string[]): RouterProcess
+  /** Begins to send; ends with the test. */
+  load(options: Omit<LoadOptions, 'port' | 'tag'>): NumberedLoad
   /** Sends and waits until all is acked. */
   send(count: number): Promise<void>
 }
@@ -66,6 +68,11 @@ outputs:
       })
       t.teardown(() => router.kill())
       return router
+    },
+    load(options) {
+      const load = new NumberedLoad({ port, tag: 'app.web', ...options }).start()
+      t.teardown(() => load.stop())
+      return load
     },
     async send(count) {
       const load = new NumberedLoad({ port, tag: 'app.web', connections: 4, recordsMax: count })
