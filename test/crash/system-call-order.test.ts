@@ -70,7 +70,8 @@ function tracedBy({ child: { pid } }: RouterProcess): number {
   return Number(children[0])
 }
 
-const orderOf = (calls: readonly SystemCall[]) => checkOrder(calls, ID)
+const orderOf = (calls: readonly SystemCall[], before: readonly SystemCall[] = []) =>
+  checkOrder(calls, ID, before)
 
 /** The recorded calls with one of the rules broken, and what the judge has to say about it. */
 const BROKEN: readonly (readonly [
@@ -147,7 +148,10 @@ requireAll(t, [[isTracing, 'strace that may trace']], () => {
       traces.push(parseSystemCalls(readFileSync(file, 'latin1')))
     }
     for (const [index, calls] of traces.entries()) {
-      const { ackCount, syncCount, unlinkCount, violations } = orderOf(calls)
+      const { ackCount, syncCount, unlinkCount, violations } = orderOf(
+        calls,
+        traces[index - 1] ?? []
+      )
       t.same(violations, [], `life ${index + 1}`)
       t.ok(ackCount >= CHUNKS_PER_LIFE, `${ackCount} acks were judged`)
       t.ok(unlinkCount > 0, `${unlinkCount} deletions were judged`)

@@ -34,21 +34,41 @@ export interface OrderReport {
 const WRITES = new Set(['write', 'writev', 'pwrite64', 'pwritev', 'pwritev2', 'sendto', 'sendmsg'])
 const QUOTED = /"([^"]*)"/
 
-/** `idPattern` finds the ids of chunks in what is written: to segments, where they are stored, and to sockets, as acks. */
-export function checkOrder(calls: readonly SystemCall[], idPattern: RegExp): OrderReport {
-  return new OrderCheck(idPattern).run(calls)
+/**
+ * `idPattern` finds the ids of chunks in what is written: to segments, where they are stored, and to sockets, as acks.
+ * `before` are the calls of the process that was killed before: what it wrote to cursors is what this one found there.
+ */
+export function checkOrder(
+  calls: readonly SystemCall[],
+  idPattern: RegExp,
+  before: readonly SystemCall[] = []
+): OrderReport {
+  return new OrderCheck(idPattern, cursorLows(before)).run(calls)
+}
+
+/** Highest low mark that was written to each cursor file. */
+function cursorLows(calls: readonly SystemCall[]): ReadonlyMap<string, number> {
+  const lows = new Map<string, number>()
+  for (const { args, name, path, result } of calls) {
+    if (!WRITES.has(name) || !path.endsWith('.cur') || (result ?? 0) <= 0) continue
+    lows.set(path, Math.max(lows.get(path) ?? -1, lowOf(args)))
+  }
+  return lows
 }
 
 class OrderCheck {
   readonly #idPattern: RegExp
+  /** Low marks that stood in cursor files at the start; the first sync makes them durable. */
+  readonly #found: ReadonlyMap<string, number>
   readonly #files = new Map<string, DiskFile>()
   /** Durable low mark of each cursor file. */
   readonly #lows = new Map<string, number>()
   readonly #violations: string[] = []
   readonly #counts = { ackCount: 0, unlinkCount: 0, syncCount: 0 }
 
-  constructor(idPattern: RegExp) {
+  constructor(idPattern: RegExp, found: ReadonlyMap<string, number>) {
     this.#idPattern = idPattern
+    this.#found = found
   }
 
   run(calls: readonly SystemCall[]): OrderReport {
@@ -106,7 +126,7 @@ class OrderCheck {
     for (const write of file.writes) if (write.endLine < call.startLine) write.isDurable = true
     if (!call.path.endsWith('.cur')) return
     const lows = file.writes.filter(({ isDurable }) => isDurable).map(({ text }) => lowOf(text))
-    this.#lows.set(call.path, Math.max(-1, ...lows))
+    this.#lows.set(call.path, Math.max(this.#found.get(call.path) ?? -1, ...lows))
   }
 
   #directorySynced(call: SystemCall): void {
