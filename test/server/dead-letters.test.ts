@@ -1,72 +1,9 @@
-import t, { type Test } from 'tap'
-import type { CursorStatus, DeadLetterView, JobStatus } from '../../src/admin/status.ts'
-import { command } from '../support/command-line.ts'
+import t from 'tap'
+import type { DeadLetterView } from '../../src/admin/status.ts'
 import { eventually } from '../support/eventually.ts'
-import { FakeOpenSearch } from '../support/fake-opensearch.ts'
-import { freePort } from '../support/free-port.ts'
-import { type RouterProcess, startRouter } from '../support/router-process.ts'
+import { cursor, LIMIT_MS, replay, settledAt, setUp } from '../support/letter-router.ts'
 
-const LIMIT_MS = 30_000
 const MIB = 1024 * 1024
-
-async function setUp(t: Test, settings = '') {
-  const search = await new FakeOpenSearch().start()
-  t.teardown(() => search.stop())
-  const http = await freePort()
-  const adminPort = await freePort()
-  const config = `
-version: 1
-data_dir: ./data
-admin: {listen: "127.0.0.1:${adminPort}"}
-${settings}
-inputs:
-  web: {type: http, listen: "tcp://127.0.0.1:${http}"}
-routes:
-  app:
-    match: "app.**"
-    steps:
-      - grep: {exclude: {log: {prefix: "noise"}}}
-    to: [search]
-outputs:
-  search: {type: opensearch, endpoints: ["${search.url}"], index: "logs"}
-`
-  const folder = t.testdir()
-  const start = async () => {
-    const router = await startRouter(t, { folder, config, adminPort })
-    return router
-  }
-  const post = async (tag: string, records: object[]) => {
-    const answer = await fetch(`http://127.0.0.1:${http}/${tag}`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(records)
-    })
-    if (answer.status !== 200) throw new Error(`${answer.status} ${await answer.text()}`)
-  }
-  return { search, start, post, folder }
-}
-
-async function cursor(router: RouterProcess): Promise<CursorStatus> {
-  const answer = await fetch(`${router.adminUrl}/api/v1/queues`)
-  const { cursors } = (await answer.json()) as { cursors: CursorStatus[] }
-  return cursors[0]!
-}
-
-const settledAt = (router: RouterProcess, appended: number) =>
-  eventually(`${appended} records are settled`, LIMIT_MS, async () => {
-    const status = await cursor(router)
-    return status.appended === appended && status.pending === 0 ? status : null
-  })
-
-/** A command against the router, as people write it. */
-const dlq = (router: RouterProcess, ...words: string[]) =>
-  command(['dlq', ...words, '--admin', router.adminUrl])
-
-const json = async (router: RouterProcess, ...words: string[]) =>
-  JSON.parse((await dlq(router, ...words, '--json')).out)
-
-const replay = (router: RouterProcess, ...words: string[]): Promise<JobStatus> =>
-  json(router, 'replay', 'out.search', ...words)
 
 t.test(
   'Q49 refused records wait with their reason, survive a kill, and are replayed once',
