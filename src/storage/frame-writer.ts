@@ -180,8 +180,10 @@ export class FrameWriter {
     if (active !== null) {
       const endByte = active.endByte + frameBytes + SEGMENT_FOOTER.byteCount
       const isFull = endByte > this.#options.segmentBytes && active.frameCount > 0
-      // One unsynced file besides the active one, and a cut message in one file: both may make a segment longer.
-      if (!isFull || this.#isInCutMessage || sealed.length > 0) return null
+      // One unsynced file besides the active one, a cut message in one file, no name after one that a power cut may still
+      // take (a missing file is then damage and nothing else): each may make a segment longer.
+      const mayVanish = this.#isKeeping && !active.isNameDurable
+      if (!isFull || this.#isInCutMessage || sealed.length > 0 || mayVanish) return null
     }
     try {
       this.opened.push(this.files.open(this.#writtenOffset))

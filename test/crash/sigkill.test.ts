@@ -8,11 +8,12 @@ import t from 'tap'
 import { systemClock } from '../../src/core/clock.ts'
 import { buildProgram } from '../support/built-program.ts'
 import { eventually } from '../support/eventually.ts'
-import { type Chunk, ForwardSender, type FrameMode, frame } from '../support/forward-sender.ts'
+import { ForwardSender, type FrameMode } from '../support/forward-sender.ts'
 import { freePort } from '../support/free-port.ts'
 import { RouterProcess, startRouter } from '../support/router-process.ts'
 import { seededRandom } from '../support/seeded-random.ts'
 import { shortDir } from '../support/short-dir.ts'
+import { Ledger, missing } from './ledger.ts'
 import { VisibleDocuments } from './visible-documents.ts'
 
 const KILLS_BY_DEFAULT = process.env['CI'] === 'true' ? 200 : 40
@@ -24,46 +25,10 @@ const EARLY_MS_MAX = 350
 const UNDER_LOAD_MS_MAX = 120
 const LIFE_LIMIT_MS = 30_000
 const DRAIN_LIMIT_MS = 60_000
-const CHUNK_EVENTS = 20
 
 t.setTimeout(60_000 + KILLS * 3000)
 
 const random = seededRandom(SEED)
-
-/** Everything that the senders sent and what was acked, outside of the process that dies. */
-class Ledger {
-  private nextSeq = 0
-  private nextChunk = 0
-  readonly acked: number[] = []
-  ackedChunks = 0
-  isOpen = true
-
-  next(mode: FrameMode): Chunk | null {
-    if (!this.isOpen) return null
-    const count = mode === 'message' ? 1 : CHUNK_EVENTS
-    const seqs = Array.from({ length: count }, () => this.nextSeq++)
-    const id = `crash-${SEED}-${this.nextChunk++}`
-    const events = seqs.map((seq) => ({
-      seq,
-      log: `line ${seq} of the crash test`,
-      source: 'stdout'
-    }))
-    return { id, seqs, bytes: frame(mode, `crash.${mode}`, events, { chunk: id }) }
-  }
-
-  onAck(chunk: Chunk): void {
-    this.ackedChunks++
-    for (const seq of chunk.seqs) this.acked.push(seq)
-  }
-
-  get sent(): number {
-    return this.nextSeq
-  }
-}
-
-function missing(seqs: Iterable<number>, documents: VisibleDocuments): number[] {
-  return [...seqs].filter((seq) => documents.copiesOf(seq) === 0)
-}
 
 function configText(folder: string, ports: { forward: number; admin: number; search: number }) {
   return `version: 1
@@ -100,7 +65,7 @@ t.test(`Q90 no acked record is lost or doubled over ${KILLS} SIGKILLs`, async (t
   t.teardown(() => documents.close())
   const config = configText(folder, ports)
   const setup = { folder, config, adminPort: ports.admin, program: buildProgram(t) }
-  const ledger = new Ledger()
+  const ledger = new Ledger(`crash-${SEED}`)
   const tcp = { host: '127.0.0.1', port: ports.forward }
   const sender = (mode: FrameMode, address: typeof tcp | { path: string }, window: number) =>
     new ForwardSender({

@@ -16,6 +16,8 @@ export interface LifeOptions {
   readonly seed: number
   readonly durability: Durability
   readonly lifeCount?: number
+  /** Other states that each power cut could have left; all are inspected, and the life goes on in one. */
+  readonly branchCount?: number
   /** Share of syncs and of writes that fail, each in its own way. */
   readonly faultShare?: number
   /** Faults in the code under test, for testing the tests. */
@@ -37,6 +39,8 @@ export interface Mutation {
 
 export interface LifeReport {
   readonly crashCount: number
+  /** States of the disk that a new life began with and that were inspected. */
+  readonly crashStates: number
   readonly findings: readonly string[]
 }
 
@@ -74,6 +78,7 @@ export async function livesOf(options: LifeOptions): Promise<LifeReport> {
     hasCursor: false
   }
   let crashCount = 0
+  let crashStates = 0
   for (let life = 0; life < (options.lifeCount ?? 12); life++) {
     nowMs += Math.floor(storage.random() * 5000)
     // A clock of its own: no timer of a dead life fires in a later one.
@@ -87,13 +92,26 @@ export async function livesOf(options: LifeOptions): Promise<LifeReport> {
     await settled()
     crashCount++
     const isPowerCut = storage.random() < 0.8
+    nowMs = clock.nowMs()
+    const branchCount = isPowerCut ? (options.branchCount ?? 0) : 0
+    for (let branch = 0; branch < branchCount; branch++) {
+      const disk = storage.fork(options.seed * 1_000_003 + crashCount * 1009 + branch)
+      disk.crash()
+      crashStates++
+      await inspect(disk, new FakeClock(nowMs), forkWorld(world), true, options.mutate ?? {})
+    }
+    crashStates++
     if (isPowerCut) storage.crash()
     else storage.kill()
-    nowMs = clock.nowMs()
     await inspect(storage, new FakeClock(nowMs), world, isPowerCut, options.mutate ?? {})
     if (world.findings.length > 0) break
   }
-  return { crashCount, findings: world.findings }
+  return { crashCount, crashStates, findings: world.findings }
+}
+
+/** What is known at a cut; only the findings are shared. */
+function forkWorld(world: World): World {
+  return { ...world, acked: new Set(world.acked), places: new Map(world.places) }
 }
 
 function open(

@@ -46,10 +46,13 @@ export interface Operation {
 
 interface FileNode {
   readonly kind: 'file'
+  /** Copied before they are changed: forks share them. */
   bytes: Buffer
   byteCount: number
   durable: Buffer
   durableBytes: number
+  areBytesShared: boolean
+  isDurableShared: boolean
   dirty: Set<number>
   linkCount: number
 }
@@ -375,6 +378,15 @@ export class SimulatedStorage implements Storage {
     return found
   }
 
+  /** An independent disk in the same state, what is not durable included, with chances of its own. Nothing is open. */
+  fork(seed: number): SimulatedStorage {
+    const copy = new SimulatedStorage({ seed, capacityBytes: this.capacityBytes })
+    copy.#root = forkDirectory(this.#root, new Map())
+    copy.#nextNameId = this.#nextNameId
+    copy.operationCount = this.operationCount
+    return copy
+  }
+
   /** An independent disk with the same contents, all of it durable. */
   clone(seed = 1): SimulatedStorage {
     const copy = new SimulatedStorage({ seed, capacityBytes: this.capacityBytes })
@@ -498,6 +510,13 @@ export class SimulatedStorage implements Storage {
 
   #crashFile(node: FileNode): void {
     const { random } = this
+    node.linkCount = 1
+    if (node.dirty.size === 0 && node.byteCount === node.durableBytes) {
+      node.bytes = node.durable
+      node.areBytesShared = true
+      node.isDurableShared = true
+      return
+    }
     const grown = node.byteCount - node.durableBytes
     const sizes = [
       node.durableBytes,
@@ -516,10 +535,11 @@ export class SimulatedStorage implements Storage {
     }
     node.bytes = bytes.subarray(0, byteCount)
     node.byteCount = byteCount
-    node.durable = Buffer.from(node.bytes)
+    node.durable = node.bytes
     node.durableBytes = byteCount
+    node.areBytesShared = true
+    node.isDurableShared = true
     node.dirty = new Set()
-    node.linkCount = 1
   }
 }
 
@@ -530,6 +550,8 @@ function newFile(): FileNode {
     byteCount: 0,
     durable: Buffer.alloc(0),
     durableBytes: 0,
+    areBytesShared: false,
+    isDurableShared: false,
     dirty: new Set(),
     linkCount: 1
   }
@@ -537,6 +559,33 @@ function newFile(): FileNode {
 
 function newDirectory(): DirectoryNode {
   return { kind: 'directory', entries: new Map(), durable: new Map(), pending: [] }
+}
+
+/** A node keeps being one node, whatever names lead to it. */
+function forkNode(node: Node, known: Map<Node, Node>): Node {
+  const found = known.get(node)
+  if (found !== undefined) return found
+  if (node.kind === 'directory') return forkDirectory(node, known)
+  node.areBytesShared = true
+  node.isDurableShared = true
+  const copy: FileNode = { ...node, dirty: new Set(node.dirty) }
+  known.set(node, copy)
+  return copy
+}
+
+function forkDirectory(directory: DirectoryNode, known: Map<Node, Node>): DirectoryNode {
+  const copy = newDirectory()
+  known.set(directory, copy)
+  const forked = (names: ReadonlyMap<string, Node>) =>
+    new Map([...names].map(([name, node]) => [name, forkNode(node, known)]))
+  copy.entries = forked(directory.entries)
+  copy.durable = forked(directory.durable)
+  copy.pending = directory.pending.map(({ id, name, node }) => ({
+    id,
+    name,
+    node: node === null ? null : forkNode(node, known)
+  }))
+  return copy
 }
 
 function grown(bytes: Buffer, byteCount: number): Buffer {
@@ -549,6 +598,7 @@ function grown(bytes: Buffer, byteCount: number): Buffer {
 function writeAt(node: FileNode, bytes: Buffer, atByte: number): void {
   if (bytes.length === 0) return
   const endByte = atByte + bytes.length
+  ownBytes(node)
   node.bytes = grown(node.bytes, endByte)
   bytes.copy(node.bytes, atByte)
   node.byteCount = Math.max(node.byteCount, endByte)
@@ -556,7 +606,13 @@ function writeAt(node: FileNode, bytes: Buffer, atByte: number): void {
   for (let sector = first; sector * SECTOR_BYTES < endByte; sector++) node.dirty.add(sector)
 }
 
+function ownBytes(node: FileNode): void {
+  if (node.areBytesShared) node.bytes = Buffer.from(node.bytes)
+  node.areBytesShared = false
+}
+
 function resize(node: FileNode, byteCount: number): void {
+  ownBytes(node)
   if (byteCount < node.byteCount) node.bytes.fill(0, byteCount, node.byteCount)
   node.bytes = grown(node.bytes, byteCount)
   node.byteCount = byteCount
@@ -580,6 +636,8 @@ function captureSync(node: FileNode): { succeed: () => void; fail: () => void } 
   }
   return {
     succeed() {
+      if (node.isDurableShared) node.durable = Buffer.from(node.durable)
+      node.isDurableShared = false
       node.durable = grown(node.durable, Math.max(byteCount, node.durableBytes))
       for (const [sector, captured] of sectors) captured.copy(node.durable, sector * SECTOR_BYTES)
       node.durableBytes = byteCount
