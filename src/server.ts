@@ -24,6 +24,7 @@ import { type Addresses, IngestThreads } from './server/ingest-threads.ts'
 import { LetterJobs } from './server/letter-jobs.ts'
 import { provideMetrics } from './server/metrics-sources.ts'
 import { routeOf } from './server/open-shards.ts'
+import { ParkLogs } from './server/park-logs.ts'
 import { LiveQueueChanges } from './server/queue-changes.ts'
 import { QueueReplays } from './server/queue-replay.ts'
 import { ReplayJobs } from './server/replay-jobs.ts'
@@ -116,6 +117,7 @@ class Parts {
   readonly ingest: IngestThreads
   readonly deadLetters: DeadLetterLogs
   readonly jobs = new ReplayJobs(systemClock)
+  readonly parks: ParkLogs
   readonly delivery: DeliverySet
   readonly status: ServerStatus
   readonly admin: { start(): Promise<string | null>; stop(): Promise<void> }
@@ -168,6 +170,12 @@ class Parts {
       ingestLogs: this.store.shards.filter(({ spec }) => spec.log.startsWith('dlq/')),
       orphans: this.store.orphans.map((each) => each.log).filter((name) => name.startsWith('dlq/'))
     })
+    this.parks = new ParkLogs({
+      config,
+      context: this.store.context,
+      deadLetters: this.deadLetters,
+      random: systemRandom
+    })
     this.delivery = new DeliverySet({
       config,
       registry,
@@ -181,7 +189,7 @@ class Parts {
       log,
       shardsOf: (routeId) => this.store.shardsOf(`routes/${routeId}`),
       lettersOf: (routeId, outputId, shardLog) => this.#lettersOf(routeId, outputId, shardLog),
-      parkOf: () => ({ hasRoom: () => false, rowsOf: () => async () => false })
+      parkOf: (routeId, outputId) => this.parks.accessOf(routeId, outputId)
     })
     this.#scrubber = this.#createScrubber(log)
     const metrics = new MetricRegistry()
@@ -219,6 +227,7 @@ class Parts {
     await this.jobs.close()
     this.#scrubber.stop()
     await this.delivery.stop()
+    await this.parks.close()
     await this.deadLetters.close()
     await this.admin.stop()
     await this.store.close()
@@ -255,7 +264,11 @@ class Parts {
       freeSpace: this.#freeSpace,
       destinations: this.delivery.destinations,
       changes: new LiveQueueChanges({ store: this.store, delivery: this.delivery }),
-      leftovers: () => ({ orphans: this.store.orphans, removed: this.store.removed }),
+      leftovers: () => ({
+        orphans: this.store.orphans,
+        removed: this.store.removed,
+        parked: this.parks.status()
+      }),
       letters: new LetterJobs({
         config: this.#config,
         context: this.store.context,

@@ -1,7 +1,13 @@
 // Runs on: main.
 // The page at `/`: queues, lag and dead letters at a glance. No script, no external asset; reloads itself.
 
-import type { AdminSource, CursorStatus, DeadLetterLogStatus, ShardStatus } from './status.ts'
+import type {
+  AdminSource,
+  CursorStatus,
+  DeadLetterLogStatus,
+  ParkedStatus,
+  ShardStatus
+} from './status.ts'
 
 const REFRESH_SECONDS = 5
 
@@ -19,7 +25,7 @@ export const PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-
 
 export function renderPage(source: AdminSource, nowMs: number): string {
   const ready = source.readiness()
-  const { shards, cursors } = source.queues()
+  const { shards, cursors, parked } = source.queues()
   const health = ready.isOk
     ? '<span class="ok">ready</span>'
     : `<span class="bad">not ready: ${escapeHtml(ready.reasons.join(', '))}</span>`
@@ -32,6 +38,8 @@ export function renderPage(source: AdminSource, nowMs: number): string {
 ${cursorTable(cursors, nowMs)}
 <h2>Queues</h2>
 ${shardTable(shards)}
+<h2>Parked</h2>
+${parkedTable(parked)}
 <h2>Dead letters</h2>
 ${deadLetterTable(source.letters.logs())}
 <p class="dim"><a href="/metrics">metrics</a> &middot; <a href="/api/v1/queues">queues as JSON</a> &middot;
@@ -78,6 +86,20 @@ function shardTable(shards: readonly ShardStatus[]): string {
   )
   const heads = ['route', 'shard', 'state', 'durability', 'overflow']
   return table(heads, ['segments', 'bytes', 'limit'], [], rows)
+}
+
+/** What destinations set aside for indices and streams that they refuse. */
+function parkedTable(parks: readonly ParkedStatus[]): string {
+  const rows = parks.map((park) =>
+    [
+      cell(`${park.route} &rarr; ${escapeHtml(park.destination)}`, '', true),
+      number(park.keys, park.keys > 0),
+      number(park.records, park.records > 0),
+      number(park.bytes),
+      number(park.delivered)
+    ].join('')
+  )
+  return table(['route'], ['keys', 'records', 'bytes', 'delivered'], [], rows)
 }
 
 function deadLetterTable(logs: readonly DeadLetterLogStatus[]): string {

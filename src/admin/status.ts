@@ -21,6 +21,25 @@ export interface CursorStatus {
   readonly lastError: string | null
 }
 
+/** Records that a destination set aside for keys that fail; the identity of the queue holds over these fields too. */
+export interface ParkedStatus {
+  readonly route: string
+  readonly destination: string
+  /** Keys with parked records. */
+  readonly keys: number
+  /** Parked records and the bytes of their files. */
+  readonly records: number
+  readonly bytes: number
+  /** Records that were ever parked: `moved` of the cursors of the route. */
+  readonly appended: number
+  readonly delivered: number
+  readonly duplicateSuppressed: number
+  readonly deadLettered: number
+  readonly dropped: Readonly<Record<string, number>>
+  readonly lost: Readonly<Record<string, number>>
+  readonly pending: number
+}
+
 export interface ShardStatus {
   readonly route: string
   readonly shard: string
@@ -60,6 +79,8 @@ export interface QueuesStatus {
   readonly cursors: readonly CursorStatus[]
   readonly removed: readonly RemovedCursorStatus[]
   readonly orphans: readonly OrphanStatus[]
+  /** Parks that were ever used. */
+  readonly parked: readonly ParkedStatus[]
 }
 
 export interface DeadLetterLogStatus {

@@ -35,6 +35,7 @@ export async function list(options: ListOptions, io: CliIo): Promise<void> {
   io.out(shardTable(status))
   io.out('\n')
   io.out(cursorTable(status, Date.now()))
+  if ((status.parked ?? []).length > 0) io.out(`\n${parkedTable(status)}`)
   io.out(leftoverTables(status))
 }
 
@@ -134,7 +135,24 @@ function shardTable({ shards }: QueuesStatus): string {
   )
 }
 
-/** Records: appended = delivered + dead letters + dropped + lost + pending, on every line. */
+/** What destinations set aside for targets that refuse it. */
+function parkedTable({ parked }: QueuesStatus): string {
+  return table(
+    ['ROUTE', 'OUTPUT', 'PARKED KEYS', 'PARKED', 'DISK', 'EVER', 'DELIVERED', 'DEAD'],
+    parked.map((park) => [
+      park.route,
+      park.destination,
+      park.keys,
+      park.records,
+      formatBytes(park.bytes),
+      park.appended,
+      park.delivered,
+      park.deadLettered
+    ])
+  )
+}
+
+/** Records: appended = delivered + dead letters + dropped + lost + parked + pending, on every line. */
 function cursorTable({ cursors }: QueuesStatus, nowMs: number): string {
   const sum = (counts: Readonly<Record<string, number>>) =>
     Object.values(counts).reduce((total, count) => total + count, 0)

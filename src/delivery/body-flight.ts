@@ -279,7 +279,6 @@ export class BodyFlight {
       } else for (const row of ofKey) staying.push(row)
     }
     if (staying.length === rows.length) return retry
-    this.#options.observer.retrying(retryReason, part.attempt, 0)
     return staying.sort((one, other) => one - other)
   }
 

@@ -43,6 +43,10 @@ export interface ParkAccess {
   /** Whether more may be set aside. */
   hasRoom(): boolean
   rowsOf(shardLog: ShardLog): ParkRows
+  /** Keys that were parked before this start. */
+  ready(): Promise<readonly string[]>
+  /** Delivers what is parked for keys that work again, until the signal aborts. */
+  drain(destination: Destination, signal: AbortSignal): Promise<void>
 }
 
 /** One lane and what it reads. */
@@ -84,7 +88,7 @@ export class Destination {
   readonly #options: DestinationOptions
   readonly #abort = new AbortController()
   readonly #wire = new AbortController()
-  #running: Promise<unknown>[] = []
+  readonly #running: Promise<unknown>[] = []
   readonly #started = Promise.withResolvers<void>()
   #isStarted = false
 
@@ -129,9 +133,18 @@ export class Destination {
 
   /** Begins to drain. A destination that is down is tried for ever. */
   start(): void {
+    this.#running.push(this.#start())
+  }
+
+  async #start(): Promise<void> {
+    const { park } = this.#options
+    const { signal } = this.#abort
+    this.keys.restore(await park.ready())
+    if (signal.aborted) return
     this.#isStarted = true
     this.#started.resolve()
-    this.#running = this.#shards.map(({ lane }) => lane.run())
+    const lanes = this.#shards.map(({ lane }) => lane.run())
+    await Promise.all([...lanes, park.drain(this, signal)])
   }
 
   /** Drains one more shard, which the route adopted. */
@@ -197,16 +210,13 @@ export class Destination {
 
   /** A lane over records that are not in a shard of the route. */
   parkedLane(
-    parts: Pick<LaneOptions, 'source' | 'cursor' | 'signal' | 'keys' | 'writeLetters'>
+    parts: Pick<
+      LaneOptions,
+      'source' | 'cursor' | 'signal' | 'keys' | 'writeLetters' | 'onProgress'
+    >
   ): Lane {
     const { slots } = this.output
-    return this.#createLane({
-      ...parts,
-      slots,
-      pool: this.#options.pool,
-      parkRows: null,
-      onProgress: () => {}
-    })
+    return this.#createLane({ ...parts, slots, pool: this.#options.pool, parkRows: null })
   }
 
   #lane(shardLog: ShardLog, cursor: Cursor): Lane {

@@ -37,7 +37,7 @@ export function laneCursor(cursor: Cursor): LaneCursor {
   }
 }
 
-function outcomeOf(fate: Fate): Outcome {
+export function outcomeOf(fate: Fate): Outcome {
   switch (fate.kind) {
     case 'delivered':
       return 'delivered'

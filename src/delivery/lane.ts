@@ -84,6 +84,11 @@ export class Lane {
     return this.#flights.isEmpty && this.#window.isEmpty && this.#later.isEmpty
   }
 
+  /** Nothing but rows of failing keys is left of what was taken. */
+  get isQuiet(): boolean {
+    return this.#flights.isEmpty && this.#window.isEmpty && this.#later.isOnlyHeld
+  }
+
   get openCount(): number {
     return this.#open.length
   }

@@ -44,6 +44,10 @@ export class LaterRows {
     return this.#again.isEmpty && this.held.isEmpty && this.#parking.size === 0
   }
 
+  get isOnlyHeld(): boolean {
+    return this.#again.isEmpty && this.#parking.size === 0
+  }
+
   /** Append time of the oldest frame with a row that waits here, or null. */
   get oldestMs(): number | null {
     let oldestMs: number | null = null

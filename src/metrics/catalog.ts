@@ -176,6 +176,19 @@ const ROUTER_METRICS: readonly MetricFamily[] = [
     'Delivered records that `queue replay` sent again since the start: stored, duplicate, filtered, failed. Apart from the delivered ones.'
   ),
   family('queue_jobs_running', 'gauge', [], 'Replays and purges under way.'),
+  family(
+    'queue_parked_records',
+    'gauge',
+    ['route', 'destination'],
+    'Records set aside because the destination refuses their index or log stream.'
+  ),
+  family('queue_parked_bytes', 'gauge', ['route', 'destination'], 'Bytes of what is set aside.'),
+  family(
+    'queue_parked_keys',
+    'gauge',
+    ['route', 'destination'],
+    'Indices or log streams that records are set aside for.'
+  ),
   family('queue_durability_info', 'gauge', ['route', 'policy'], 'Durability of a route; always 1.'),
   family(
     'queue_cursor_reset_total',
@@ -240,6 +253,12 @@ const ROUTER_METRICS: readonly MetricFamily[] = [
   ),
   family('output_requests_total', 'counter', ['destination', 'code'], 'Flushes by outcome.'),
   family('output_request_seconds', 'histogram', ['destination'], 'Time of a flush.'),
+  family(
+    'output_circuit_open',
+    'gauge',
+    ['destination'],
+    'Whether the output answers nothing useful, so that it gets one request at a time: 1 or 0.'
+  ),
   family('output_in_flight', 'gauge', ['destination'], 'Slots in use.'),
   family('output_sent_bytes_total', 'counter', ['destination'], 'Bytes of bodies as sent.'),
   family('output_retries_total', 'counter', ['destination'], 'Bodies that had to be sent again.'),

@@ -1,7 +1,7 @@
 // Runs on: main.
 // Where each metric is read from at scrape time.
 
-import type { DeadLetterLogStatus } from '../admin/status.ts'
+import type { DeadLetterLogStatus, ParkedStatus } from '../admin/status.ts'
 import type { MillraceConfig } from '../config/schema.ts'
 import type { Destination } from '../delivery/destination.ts'
 import { HISTOGRAM_CELLS } from '../metrics/histogram.ts'
@@ -217,7 +217,7 @@ function provideLetters(registry: MetricRegistry, { deadLetters, jobs }: Metrics
   registry.provide('queue_jobs_running', () => [{ labels: {}, value: jobs.runningCount }])
 }
 
-function provideCursors(registry: MetricRegistry, { delivery }: MetricsParts): void {
+function provideCursors(registry: MetricRegistry, { delivery, status }: MetricsParts): void {
   const { destinations } = delivery
   type Cursor = ReturnType<typeof cursorStatuses>[number]
   const labels = ({ destination, route, shard }: Cursor) => ({ route, shard, destination })
@@ -249,6 +249,7 @@ function provideCursors(registry: MetricRegistry, { delivery }: MetricsParts): v
   byReason('queue_dropped_records_total', ({ dropped }) => dropped)
   byReason('queue_lost_records_total', ({ lost }) => lost)
   provideBytes(registry, destinations)
+  provideParks(registry, destinations, status)
   for (const [name, labelNames] of TASK_COUNTERS) {
     registry.provide(name, () => taskSamples(destinations, name, labelNames))
   }
@@ -279,6 +280,25 @@ function provideBytes(registry: MetricRegistry, destinations: readonly Destinati
         }))
     )
   )
+}
+
+function provideParks(
+  registry: MetricRegistry,
+  destinations: readonly Destination[],
+  status: ServerStatus
+): void {
+  const each = (name: string, value: (park: ParkedStatus) => number) =>
+    registry.provide(name, () => {
+      const used = status.queues().parked
+      return destinations.map(({ output, route }) => {
+        const park = used.find((one) => one.route === route && one.destination === output.id)
+        const labels = { route, destination: output.id }
+        return { labels, value: park === undefined ? 0 : value(park) }
+      })
+    })
+  each('queue_parked_records', ({ records }) => records)
+  each('queue_parked_bytes', ({ bytes }) => bytes)
+  each('queue_parked_keys', ({ keys }) => keys)
 }
 
 /** Counters that results of tasks bring as `<metric>|<label value>|...`, and what the values are of. */
@@ -321,6 +341,7 @@ function provideOutputs(registry: MetricRegistry, { delivery }: MetricsParts): v
     )
   )
   each('output_request_seconds', ({ requestSeconds }) => requestSeconds.cells)
+  each('output_circuit_open', ({ circuit }) => (circuit.isOpen ? 1 : 0))
   each('output_in_flight', ({ slots }) => slots.inUse)
   each('output_sent_bytes_total', ({ sentBytes }) => sentBytes)
   each('output_retries_total', ({ retryCount }) => retryCount)

@@ -122,6 +122,13 @@ function archiveGone(
 /** Name of the cursor of dead letters: what left their log, by replay, by purge, or for want of room. */
 export const REPLAYED = 'replayed'
 
+/** Opens the park of a destination, with the cursor of what became of the records in it. */
+export function openParkShard(context: StoreContext, log: string, outputId: string): OpenedShard {
+  return openShard(context, deadLetterPlace(log, 0), [
+    { output: outputId, isRequired: true, startAt: 'oldest', lagBytesMax: null }
+  ])
+}
+
 /** Opens a shard of dead letters, with the cursor of what left it. */
 export function openLetterShard(
   context: StoreContext,

@@ -35,7 +35,7 @@ export interface StatusOptions {
   readonly destinations: readonly Destination[]
   readonly changes: QueueChanges
   /** What old configurations left. */
-  readonly leftovers: () => Pick<QueuesStatus, 'orphans' | 'removed'>
+  readonly leftovers: () => Pick<QueuesStatus, 'orphans' | 'removed' | 'parked'>
   readonly letters: LetterSource
   readonly jobs: JobSource
   readonly replays: QueueReplaySource

@@ -82,7 +82,7 @@ function source(changes: Partial<AdminSource> = {}): AdminSource {
     readiness: () => ({ isOk: false, reasons: ['rest/00 is full'] }),
     metricsText: () => registry.text(),
     metricsContentType: registry.contentType,
-    queues: () => ({ shards: [], cursors: [CURSOR], removed: [], orphans: [] }),
+    queues: () => ({ shards: [], cursors: [CURSOR], removed: [], orphans: [], parked: [] }),
     addresses: () => ({ containers: ['tcp://127.0.0.1:24224'] }),
     letters: {
       logs: () => [

@@ -1,0 +1,140 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { eventually } from '../support/eventually.ts'
+import { FakeOpenSearch } from '../support/fake-opensearch.ts'
+import { freePort } from '../support/free-port.ts'
+import { queuesOf } from '../support/numbered-load.ts'
+import { type RouterProcess, startRouter } from '../support/router-process.ts'
+
+const LIMIT_MS = 60_000
+const DENIED = {
+  status: 403,
+  type: 'security_exception',
+  reason: 'no permissions for [indices:data/write]',
+  contains: '"k":"bad"'
+}
+
+t.setTimeout(180_000)
+
+async function setUp(t: Test) {
+  const search = await new FakeOpenSearch().start()
+  t.teardown(() => search.stop())
+  const http = await freePort()
+  const adminPort = await freePort()
+  const folder = t.testdir()
+  const config = `
+version: 1
+data_dir: ./data
+admin: {listen: "127.0.0.1:${adminPort}"}
+queue: {segment_bytes: 1MiB}
+inputs:
+  web: {type: http, listen: "tcp://127.0.0.1:${http}"}
+routes:
+  app: {match: "**", to: [{output: search, park_after: 1s}]}
+outputs:
+  search: {type: opensearch, endpoints: ["${search.url}"], index: "logs-\${record.k}", flush_interval: 20ms, retry: {base: 50ms, cap: 200ms}}
+`
+  let seq = 0
+  return {
+    search,
+    folder,
+    start: () => startRouter(t, { folder, config, adminPort }),
+    /** Posts records of each key in turn. */
+    async post(keys: readonly string[], rounds: number) {
+      const records = Array.from({ length: rounds }, () => keys.map((k) => ({ k, seq: seq++ })))
+      const answer = await fetch(`http://127.0.0.1:${http}/app`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(records.flat())
+      })
+      if (answer.status !== 200) throw new Error(`${answer.status} ${await answer.text()}`)
+    },
+    seqsOf: (key: string) =>
+      search.documents
+        .filter(({ index }) => index === `logs-${key}`)
+        .map(({ source }) => (JSON.parse(source) as { seq: number }).seq)
+  }
+}
+
+const sum = (counts: Readonly<Record<string, number>>) =>
+  Object.values(counts).reduce((total, count) => total + count, 0)
+
+async function lookAt(router: RouterProcess) {
+  const { cursors, parked } = await queuesOf(router)
+  const [cursor] = cursors
+  if (cursor === undefined) throw new Error('no cursor')
+  return { cursor, park: parked[0] ?? null }
+}
+
+/** Both identities hold, and what was moved is what was parked. */
+function balance(t: Test, { cursor, park }: Awaited<ReturnType<typeof lookAt>>) {
+  const { appended, deadLettered, delivered, dropped, lost, moved, pending } = cursor
+  t.equal(delivered + deadLettered + moved + sum(dropped) + sum(lost) + pending, appended)
+  if (park === null) return
+  const settled = park.delivered + park.deadLettered + sum(park.dropped) + sum(park.lost)
+  t.equal(settled + park.pending, park.appended)
+  t.equal(park.appended, moved, 'every moved record was parked once')
+}
+
+const parkedFiles = (folder: string) =>
+  readdirSync(join(folder, 'data/park/app/search/shard-00')).filter((name) => name.endsWith('.seg'))
+
+t.test(
+  'Q35 a refused index is parked, others go on; repaired, it is delivered in order',
+  async (t) => {
+    const { folder, post, search, seqsOf, start } = await setUp(t)
+    let router = await start()
+    search.itemFaults(DENIED)
+    await post(['bad', 'one', 'two'], 100)
+    await eventually('the others have everything', LIMIT_MS, async () => {
+      return seqsOf('one').length === 100 && seqsOf('two').length === 100
+    })
+    const parked = await eventually('the refused index is parked', LIMIT_MS, async () => {
+      const look = await lookAt(router)
+      return look.cursor.pending === 0 && look.park?.records === 100 ? look : null
+    })
+    t.match(parked.cursor, { delivered: 200, moved: 100 })
+    t.match(parked.park, { keys: 1, pending: 100 })
+    balance(t, parked)
+    const metrics = await (await fetch(`${router.adminUrl}/metrics`)).text()
+    t.match(metrics, /millrace_queue_parked_records\{route="app",destination="search"\} 100/)
+    t.match(metrics, /millrace_queue_parked_keys\{route="app",destination="search"\} 1/)
+
+    await post(['bad', 'one'], 50)
+    await eventually('later records of it follow', LIMIT_MS, async () => {
+      const { cursor, park } = await lookAt(router)
+      return cursor.pending === 0 && park?.records === 150
+    })
+    await router.kill()
+    router = await start()
+    await post(['bad', 'one'], 50)
+    await eventually('it is known to be parked after a kill', LIMIT_MS, async () => {
+      const { cursor, park } = await lookAt(router)
+      return cursor.pending === 0 && park?.records === 200
+    })
+    t.equal(seqsOf('bad').length, 0)
+
+    search.itemFaults()
+    const done = await eventually('the park is empty', LIMIT_MS, async () => {
+      const look = await lookAt(router)
+      return look.park?.records === 0 && look.cursor.pending === 0 ? look : null
+    })
+    t.match(done.cursor, { delivered: 300, moved: 200, lost: {}, dropped: {} })
+    t.match(done.park, { keys: 0, delivered: 200, appended: 200 })
+    balance(t, done)
+    const seqs = seqsOf('bad')
+    t.same(
+      seqs,
+      [...new Set(seqs)].toSorted((a, b) => a - b),
+      'in order, each once'
+    )
+    t.equal(seqs.length, 200)
+    await eventually('its files are gone', LIMIT_MS, () => parkedFiles(folder).length === 0)
+
+    await post(['bad'], 10)
+    await eventually('its records flow again', LIMIT_MS, () => seqsOf('bad').length === 210)
+    t.match((await lookAt(router)).cursor, { moved: 200 })
+    t.equal(await router.stop(), 0)
+  }
+)
