@@ -170,12 +170,7 @@ class Parts {
       ingestLogs: this.store.shards.filter(({ spec }) => spec.log.startsWith('dlq/')),
       orphans: this.store.orphans.map((each) => each.log).filter((name) => name.startsWith('dlq/'))
     })
-    this.parks = new ParkLogs({
-      config,
-      context: this.store.context,
-      deadLetters: this.deadLetters,
-      random: systemRandom
-    })
+    this.parks = new ParkLogs(config, this.store.context, this.deadLetters, systemRandom)
     this.delivery = new DeliverySet({
       config,
       registry,

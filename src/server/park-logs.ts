@@ -12,20 +12,21 @@ import { ParkDrain } from './park-drain.ts'
 import { ParkLog } from './park-log.ts'
 import { emptySpool } from './replay-source.ts'
 
-export interface ParkLogsOptions {
-  readonly config: MillraceConfig
-  readonly context: StoreContext
-  readonly deadLetters: DeadLetterLogs
-  readonly random: Random
-}
-
 export class ParkLogs {
-  readonly #options: ParkLogsOptions
+  readonly #context: StoreContext
+  readonly #deadLetters: DeadLetterLogs
+  readonly #random: Random
   readonly #logs = new Map<string, ParkLog>()
 
-  constructor(options: ParkLogsOptions) {
-    this.#options = options
-    const { config, context } = options
+  constructor(
+    config: MillraceConfig,
+    context: StoreContext,
+    deadLetters: DeadLetterLogs,
+    random: Random
+  ) {
+    this.#context = context
+    this.#deadLetters = deadLetters
+    this.#random = random
     emptySpool({ storage: context.storage, directory: join(context.dataDir, 'spool') })
     const { parkBytesMax: bytesMax, segmentBytesMax } = config.queue
     for (const { id: routeId, to } of config.routes) {
@@ -38,7 +39,9 @@ export class ParkLogs {
 
   /** The park of one destination. */
   accessOf(routeId: string, outputId: string): ParkAccess {
-    const { context, deadLetters, random } = this.#options
+    const context = this.#context
+    const deadLetters = this.#deadLetters
+    const random = this.#random
     const log = this.#logs.get(`${routeId}/${outputId}`)
     if (log === undefined) throw new Error(`no park for ${routeId}/${outputId}`)
     return {
