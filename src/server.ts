@@ -171,21 +171,7 @@ class Parts {
       orphans: this.store.orphans.map((each) => each.log).filter((name) => name.startsWith('dlq/'))
     })
     this.parks = new ParkLogs(config, this.store.context, this.deadLetters, systemRandom)
-    this.delivery = new DeliverySet({
-      config,
-      registry,
-      generation: GENERATION,
-      stepsModule: options.stepsModule,
-      moduleBase: `${pathToFileURL(config.baseDir).href}/`,
-      uuid: Buffer.from(this.store.context.store.uuid).toString('hex'),
-      store: this.store.context.store,
-      clock: systemClock,
-      random: systemRandom,
-      log,
-      shardsOf: (routeId) => this.store.shardsOf(`routes/${routeId}`),
-      lettersOf: (routeId, outputId, shardLog) => this.#lettersOf(routeId, outputId, shardLog),
-      parkOf: (routeId, outputId) => this.parks.accessOf(routeId, outputId)
-    })
+    this.delivery = this.#createDelivery(options)
     this.#scrubber = this.#createScrubber(log)
     const metrics = new MetricRegistry()
     this.status = this.#createStatus(metrics, version)
@@ -246,6 +232,25 @@ class Parts {
     return this.store.shards
       .map(({ shardLog }) => shardLog)
       .filter(({ log }) => log.startsWith('routes/'))
+  }
+
+  #createDelivery({ config, log, registry, stepsModule }: StartOptions): DeliverySet {
+    return new DeliverySet({
+      config,
+      registry,
+      generation: GENERATION,
+      stepsModule: stepsModule,
+      moduleBase: `${pathToFileURL(config.baseDir).href}/`,
+      uuid: Buffer.from(this.store.context.store.uuid).toString('hex'),
+      store: this.store.context.store,
+      clock: systemClock,
+      random: systemRandom,
+      log,
+      shardsOf: (routeId) => this.store.shardsOf(`routes/${routeId}`),
+      lettersOf: (routeId, outputId, shardLog) =>
+        this.deadLetters.writerOf(routeId, outputId, shardLog),
+      parkOf: (routeId, outputId) => this.parks.accessOf(routeId, outputId)
+    })
   }
 
   #createStatus(metrics: MetricRegistry, version: string): ServerStatus {
@@ -355,10 +360,6 @@ class Parts {
     for (const { shardLog } of this.store.shards) shardLog.refresh()
     this.delivery.wake()
     this.#housekeeping.rang()
-  }
-
-  #lettersOf(routeId: string, outputId: string, shardLog: ShardLog): WriteLetters {
-    return this.deadLetters.writerOf(routeId, outputId, shardLog)
   }
 }
 
