@@ -168,6 +168,7 @@ class SegmentCheck {
   readonly #info: SegmentFileInfo
   readonly #index: number
   readonly #isWhole: boolean
+  readonly #isLast: boolean
   #fileBytes = 0
 
   /** `isWhole`: every byte is read. */
@@ -176,6 +177,7 @@ class SegmentCheck {
     this.#info = info
     this.#index = index
     this.#isWhole = isWhole
+    this.#isLast = index === shard.listing.live.length - 1
   }
 
   *run(checked: Checked): Generator<Draft> {
@@ -184,7 +186,8 @@ class SegmentCheck {
     // Deleted since it was listed: every destination had finished it.
     if (segment === null || walked === null) return
     const { byteCount } = this.#shard.store.storage.fstat(walked.file)
-    const whole = { ...walked, endByte: segment.isComplete ? walked.endByte : byteCount }
+    // What stands behind the end of the log is looked at too.
+    const whole = { ...walked, endByte: byteCount }
     this.#fileBytes = byteCount
     checked.segments++
     checked.bytes += byteCount
@@ -287,7 +290,7 @@ class SegmentCheck {
     for (const gap of miscounted) {
       yield* this.#lost(gap, 'the payload verifies, its entries are not as many as it says')
     }
-    if (segment.isComplete) {
+    if (!this.#isLast) {
       const { seenByte, seenOffset } = scan
       const endByte = footer?.bytesBefore ?? walked.endByte
       yield* this.#gap(segment, { firstOffset: seenOffset, startByte: seenByte, endByte })
@@ -315,7 +318,7 @@ class SegmentCheck {
 
   /** Above the end of the log a hole was never acked. */
   *#hole(segment: ReadableSegment, gap: Gap): Generator<Draft> {
-    const logEnd = segment.isComplete ? segment.endOffset : this.#shard.recovered.start.nextOffset
+    const logEnd = !this.#isLast ? segment.endOffset : this.#shard.recovered.start.nextOffset
     const endOffset = Math.min(gap.endOffset, Math.max(gap.firstOffset, logEnd))
     yield* this.#lost({ ...gap, endOffset })
     if (endOffset >= gap.endOffset) return
@@ -327,7 +330,7 @@ class SegmentCheck {
 
   /** Offsets between the end of this segment and the next one. */
   *#gap(segment: ReadableSegment, end: Omit<Gap, 'endOffset'>): Generator<Draft> {
-    if (!segment.isComplete || end.firstOffset >= segment.endOffset) return
+    if (this.#isLast || end.firstOffset >= segment.endOffset) return
     const cutAt = this.#validEnd()
     const isCut = cutAt !== null && cutAt > this.#fileBytes
     const endByte = isCut ? cutAt : end.endByte
