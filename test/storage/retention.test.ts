@@ -211,3 +211,27 @@ t.test('nothing holds without a holding cursor', (t) => {
   t.equal(heldOffset([]), Number.POSITIVE_INFINITY)
   t.end()
 })
+
+t.test(
+  'Q28 a start at 0 bytes free reads, counts and frees without a byte of new room',
+  async (t) => {
+    const { clock, storage, shard } = await filled()
+    openCursor(storage).close()
+    await shard.writer.close()
+    storage.capacityBytes = 0
+    t.ok(storage.statfs().freeBytes <= 0)
+    const again = new ShardHarness({ storage, clock, segmentBytes: 2048 })
+    t.equal(again.ids.length, 40)
+    again.append([40])
+    again.writer.commit()
+    await settled()
+    t.equal(again.writer.state, 'full')
+    t.same(again.acked, [], 'nothing more is stored')
+    const cursor = openCursor(storage)
+    cursor.finish(0, 25, 'delivered')
+    await cursor.persist()
+    t.equal(cursor.durableLowOffset, 25)
+    t.ok(deleteBelow(again.segments, 25).segmentCount > 0)
+    t.equal(openCursor(storage).lowOffset, 25, 'it is on the disk')
+  }
+)
