@@ -5,15 +5,14 @@
 import { hash } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
-import { AdminServer } from './admin/server.ts'
 import type { MillraceConfig } from './config/schema.ts'
 import { systemClock, systemRandom } from './core/clock.ts'
 import { TASK_MS_MAX } from './core/limits.ts'
 import type { ShardLog } from './delivery/shard-log.ts'
 import { MetricRegistry } from './metrics/registry.ts'
-import { parseListenAddress } from './net/listen-address.ts'
 import type { OutputLog } from './plugin/output.ts'
 import type { Registry } from './plugin/registry.ts'
+import { adminServers } from './server/admin-servers.ts'
 import { DeadLetterLogs } from './server/dead-letter-logs.ts'
 import { DeliverySet } from './server/delivery-set.ts'
 import { DiskHealth } from './server/disk-health.ts'
@@ -189,7 +188,7 @@ class Parts {
       deadLetters: this.deadLetters,
       jobs: this.jobs
     })
-    this.admin = adminOf(config, this.status)
+    this.admin = adminServers(config, this.status, log)
     for (const doorbell of this.ingest.doorbells) {
       void watchDoorbell(doorbell, () => this.#refresh(), this.#watch.signal)
     }
@@ -359,27 +358,5 @@ class Parts {
     for (const { shardLog } of this.store.shards) shardLog.refresh()
     this.delivery.wake()
     this.#housekeeping.rang()
-  }
-}
-
-/** One server per address; `start` tells the first address as bound. */
-function adminOf(
-  config: MillraceConfig,
-  status: ServerStatus
-): { start(): Promise<string | null>; stop(): Promise<void> } {
-  const { hosts, listen, token } = config.admin
-  const servers = listen.map((text) => {
-    const address = parseListenAddress(text)
-    return new AdminServer(status, { address, token, hostNames: hosts, clock: systemClock })
-  })
-  return {
-    async start() {
-      const bound: string[] = []
-      for (const server of servers) bound.push(await server.start())
-      return bound[0] ?? null
-    },
-    async stop() {
-      await Promise.all(servers.map((server) => server.stop()))
-    }
   }
 }

@@ -22,10 +22,12 @@ export interface AdminOptions {
   /** Names besides addresses and localhost that `Host` may hold. */
   readonly hostNames: readonly string[]
   readonly clock: Clock
+  /** Permission bits of a Unix socket; default: the user and the group of the process. */
+  readonly socketMode?: number
 }
 
 /** The user and the group of the process. */
-const UNIX_RIGHTS = { mode: 0o660, uid: null, gid: null }
+const SOCKET_MODE = 0o660
 /** Connections that the system holds until they are accepted. */
 const BACKLOG = 511
 
@@ -56,7 +58,11 @@ export class AdminServer {
     const { address } = this.#options
     if (address.kind === 'unix') {
       await this.#app.ready()
-      this.#unlink = await listenUnix(this.#app.server, address.path, BACKLOG, UNIX_RIGHTS)
+      this.#unlink = await listenUnix(this.#app.server, address.path, BACKLOG, {
+        mode: this.#options.socketMode ?? SOCKET_MODE,
+        uid: null,
+        gid: null
+      })
       return formatListenAddress(address)
     }
     const { host, port } = address
@@ -120,7 +126,8 @@ export class AdminServer {
 
   async #guard(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const { address, token } = this.#options
-    if (token === null && isLocal(address)) return
+    // The mode of the socket says who may.
+    if (address.kind === 'unix' || (token === null && isLocal(address))) return
     const given = Buffer.from(request.headers.authorization ?? '')
     const wanted = Buffer.from(`Bearer ${token ?? ''}`)
     const isRight =

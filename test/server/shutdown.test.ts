@@ -1,54 +1,18 @@
-import { hash } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { SEGMENT_FOOTER } from '../../src/storage/format.ts'
 import { eventually } from '../support/eventually.ts'
-import { FakeOpenSearch } from '../support/fake-opensearch.ts'
-import { freePort } from '../support/free-port.ts'
-import {
-  arrivedSeqs,
-  missingSeqs,
-  NumberedLoad,
-  queuesOf,
-  totalOf
-} from '../support/numbered-load.ts'
+import { arrivedSeqs, missingSeqs, queuesOf, totalOf } from '../support/numbered-load.ts'
 import { RouterProcess, startRouter } from '../support/router-process.ts'
+import { stoppedRouter } from '../support/stopped-router.ts'
 
 const LIMIT_MS = 60_000
 
 t.setTimeout(180_000)
 
-async function setUp(t: Test, drainTimeout: string, route = '') {
-  const search = await new FakeOpenSearch().start()
-  t.teardown(() => search.stop())
-  const port = await freePort()
-  const adminPort = await freePort()
-  const config = `
-version: 1
-data_dir: ./data
-drain_timeout: ${drainTimeout}
-admin: {listen: "127.0.0.1:${adminPort}"}
-inputs:
-  load: {type: forward, listen: "tcp://127.0.0.1:${port}"}
-routes:
-  all: {match: "**", ${route} to: [search]}
-outputs:
-  search: {type: opensearch, endpoints: ["${search.url}"], index: logs, flush_interval: 50ms, retry: {base: 20ms, cap: 200ms}}
-`
-  const setup = { folder: t.testdir(), config, adminPort }
-  const load = (options: object = {}) => {
-    const made = new NumberedLoad({ port, tag: 'app.web', ...options }).start()
-    t.teardown(() => made.stop())
-    return made
-  }
-  const refuse = () =>
-    search.plan(...Array.from({ length: 20_000 }, () => ({ kind: 'status' as const, status: 503 })))
-  return { search, setup, load, refuse }
-}
-
 t.test('SIGTERM under load ends with 0; what was acked is delivered or on disk', async (t) => {
-  const { load, search, setup } = await setUp(t, '20s')
+  const { load, search, setup } = await stoppedRouter(t, '20s')
   const first = await startRouter(t, setup)
   const sender = load({ connections: 4, padBytes: 200 })
   await eventually('there is load', LIMIT_MS, () => sender.acked.length > 2000)
@@ -67,7 +31,7 @@ t.test('SIGTERM under load ends with 0; what was acked is delivered or on disk',
 })
 
 t.test('a second SIGTERM skips the drain and keeps the backlog', async (t) => {
-  const { load, refuse, search, setup } = await setUp(t, '10m')
+  const { load, refuse, search, setup } = await stoppedRouter(t, '10m')
   refuse()
   const first = await startRouter(t, setup)
   const sender = load({ recordsMax: 1000 })
@@ -88,7 +52,7 @@ t.test('a second SIGTERM skips the drain and keeps the backlog', async (t) => {
 })
 
 t.test('Q44 SIGTERM with a backlog gives up after drain_timeout', async (t) => {
-  const { load, refuse, setup } = await setUp(t, '300ms')
+  const { load, refuse, setup } = await stoppedRouter(t, '300ms')
   refuse()
   const first = await startRouter(t, setup)
   const sender = load({ recordsMax: 1000 })
@@ -102,7 +66,7 @@ const BACKLOG_BYTES = Number(process.env['MILLRACE_TEST_BACKLOG_MIB'] ?? 8) * 10
 const PAD_BYTES = 2000
 
 t.test('Q44 a stop amid a drain loses nothing and sends nothing twice', async (t) => {
-  const { load, refuse, search, setup: whole } = await setUp(t, '50ms')
+  const { load, refuse, search, setup: whole } = await stoppedRouter(t, '50ms')
   // Many small requests: the stop comes amid them.
   const config = whole.config.replace('index: logs,', 'index: logs, bulk_bytes: 64KiB,')
   const setup = { ...whole, config }
@@ -144,7 +108,7 @@ t.test('Q44 a stop amid a drain loses nothing and sends nothing twice', async (t
 })
 
 t.test('a destination that never answers holds up no stop', async (t) => {
-  const { load, search, setup } = await setUp(t, '100ms')
+  const { load, search, setup } = await stoppedRouter(t, '100ms')
   search.plan(...Array.from({ length: 100 }, () => ({ kind: 'hang' as const })))
   const first = await startRouter(t, setup)
   const sender = load({ recordsMax: 100 })
@@ -155,7 +119,7 @@ t.test('a destination that never answers holds up no stop', async (t) => {
 })
 
 t.test('SIGTERM while senders wait for room ends with 0; what was acked is kept', async (t) => {
-  const { load, refuse, search, setup } = await setUp(t, '200ms', 'max_bytes: 4MiB,')
+  const { load, refuse, search, setup } = await stoppedRouter(t, '200ms', 'max_bytes: 4MiB,')
   refuse()
   const first = await startRouter(t, setup)
   const sender = load({ connections: 2, padBytes: PAD_BYTES })
@@ -174,63 +138,8 @@ t.test('SIGTERM while senders wait for room ends with 0; what was acked is kept'
   t.equal(await second.stop(), 0)
 })
 
-t.test('SIGTERM during the start ends with 0 and leaves a whole store', async (t) => {
-  const { load, search, setup } = await setUp(t, '10s')
-  const early = new RouterProcess(setup)
-  t.teardown(() => early.kill())
-  const lock = join(setup.folder, 'data/LOCK')
-  await eventually('it has the lock', LIMIT_MS, () => {
-    return existsSync(lock) && readFileSync(lock, 'utf8').includes(`"pid":${early.child.pid}`)
-  })
-  t.equal(await early.stop(), 0, early.log.slice(-500))
-  const second = await startRouter(t, setup)
-  const sender = load({ recordsMax: 20 })
-  await eventually('it works', LIMIT_MS, () => sender.acked.length === 20)
-  await eventually('and delivers', LIMIT_MS, () => arrivedSeqs(search).length === 20)
-  t.equal(await second.stop(), 0)
-})
-
-t.test('Q43 a second process is refused with 75 and the first goes on', async (t) => {
-  const { load, search, setup } = await setUp(t, '10s')
-  const first = await startRouter(t, setup)
-  const other = new RouterProcess(setup)
-  t.teardown(() => other.kill())
-  t.equal(await other.exit, 75, other.log.slice(-500))
-  t.match(other.log, new RegExp(`MR_STORE_LOCKED .* is in use by process ${first.child.pid} on `))
-  const sender = load({ recordsMax: 100 })
-  await eventually('the first takes records', LIMIT_MS, () => sender.acked.length === 100)
-  await eventually('and delivers them', LIMIT_MS, () => arrivedSeqs(search).length === 100)
-  await first.kill()
-  const next = await startRouter(t, setup)
-  t.equal(await next.stop(), 0, 'the lock of a killed process is free')
-})
-
-t.test('Q45 a configuration with a fault leaves a backlog untouched, with 78', async (t) => {
-  const { load, refuse, setup } = await setUp(t, '10ms')
-  refuse()
-  const first = await startRouter(t, setup)
-  const sender = load({ recordsMax: 200 })
-  await eventually('all is acked', LIMIT_MS, () => sender.acked.length === 200)
-  t.equal(await first.stop(), 0)
-  sender.stop()
-  const image = () =>
-    readdirSync(join(setup.folder, 'data'), { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile())
-      .map(({ name, parentPath }) => join(parentPath, name))
-      .toSorted()
-      .map((file) => [file, hash('sha256', readFileSync(file))])
-  const before = image()
-  t.ok(before.length > 4)
-  const config = setup.config.replace('to: [search]', 'to: [serach]')
-  const wrong = new RouterProcess({ ...setup, config })
-  t.teardown(() => wrong.kill())
-  t.equal(await wrong.exit, 78)
-  t.match(wrong.log, /did you mean "?search/)
-  t.same(image(), before)
-})
-
 t.test('--drain-only ends with 75 when time is up, and with 0 when all is delivered', async (t) => {
-  const { load, refuse, search, setup } = await setUp(t, '500ms')
+  const { load, refuse, search, setup } = await stoppedRouter(t, '500ms')
   refuse()
   const first = await startRouter(t, setup)
   const sender = load({ recordsMax: 1000 })
