@@ -285,20 +285,25 @@ export class Destination {
   #charging(turn: LaneTurn): LaneOptions['pool'] {
     const { pool } = this.#options
     return {
-      run: (task, deadlineMs) => {
-        this.#charge(turn, task)
-        return pool.run(task, deadlineMs)
+      run: async (task, deadlineMs) => {
+        const result = await pool.run(task, deadlineMs)
+        this.#charge(turn, task, result.resumeOffset)
+        return result
       }
     }
   }
 
-  /** What a task reads is counted when it is cut. */
-  #charge(turn: LaneTurn, { frames }: TaskRequest): void {
+  /** A task that filled its body leaves frames to the next one: records stand for the bytes that it used up. */
+  #charge(turn: LaneTurn, { frames, fromOffset }: TaskRequest, resumeOffset: number): void {
+    const [oldest] = frames
     const newest = frames.at(-1)
-    if (newest === undefined) return
+    if (oldest === undefined || newest === undefined) return
     let byteCount = 0
     for (const frame of frames) byteCount += frame.byteCount
-    turn.charge(byteCount, this.#options.clock.nowMs() - newest.appendTimeMs > BEHIND_MS)
+    const endOffset = newest.firstOffset + newest.recordCount
+    const lookedCount = Math.max(0, Math.min(resumeOffset, endOffset) - fromOffset)
+    const usedBytes = (byteCount * lookedCount) / (endOffset - oldest.firstOffset)
+    turn.charge(usedBytes, this.#options.clock.nowMs() - newest.appendTimeMs > BEHIND_MS)
   }
 
   #count(result: TaskResult): void {
