@@ -1,8 +1,9 @@
 // Runs on: any.
-// Single MessagePack values as JavaScript values, for dead letters, tools and tests. Never on raw client bytes: the
-// library allocates what a header declares.
+// Single MessagePack values as JavaScript values, for dead letters, tools and tests; not for the way of records, because
+// it builds objects.
 
 import { Decoder, Encoder, ExtensionCodec } from '@msgpack/msgpack'
+import { skipValue } from '../core/msgpack-skip.ts'
 
 /** Event time of the Forward protocol: ext type 0, seconds and nanoseconds. */
 export class EventTime {
@@ -41,5 +42,8 @@ export function encodeValue(value: unknown): Buffer {
 
 /** Throws when the bytes are no single value. 64-bit integers arrive as bigint. */
 export function decodeValue(bytes: Uint8Array): unknown {
+  // The library makes room for as many elements as a header declares; behind this check that many bytes are there.
+  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+  if (skipValue(view, 0) !== bytes.length) throw new RangeError('not one whole MessagePack value')
   return decoder.decode(bytes)
 }

@@ -86,7 +86,7 @@ export function decodeLetter(tag: string, entry: Uint8Array): DeadLetter | null 
   if (typeof record !== 'object' || record === null || !('members' in record)) return null
   const fields = record as Record<string, unknown> // checked field by field below
   const { members } = fields
-  if (!Array.isArray(members)) return null
+  if (!Array.isArray(members) || !members.every(Array.isArray)) return null
   return {
     tag,
     shard: text(fields['shard']),

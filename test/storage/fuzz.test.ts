@@ -1,200 +1,466 @@
-// L7: readers of frames, segments, cursors, META and entries on bytes that nobody wrote: no crash, no hang, no allocation
-// by a declared length, exact accounts. MILLRACE_FUZZ_RUNS=n runs longer.
+// L7: every reader of the disk on bytes that nobody wrote, changed ones, and ones whose hashes are right and whose fields
+// are not: no crash, no hang, no allocation by a declared length, exact accounts, no record that was never written.
+// MILLRACE_FUZZ_RUNS=n runs longer (150,000: about ten minutes), MILLRACE_FUZZ_SEED=n elsewhere.
 
+import zlib from 'node:zlib'
 import t from 'tap'
+import { FRAME_PAYLOAD_BYTES_MAX } from '../../src/core/limits.ts'
 import { skipValue } from '../../src/core/msgpack-skip.ts'
+import { OFFSET_MAX } from '../../src/core/position.ts'
+import { decodeLetter } from '../../src/delivery/dead-letter-record.ts'
 import { decodeCursorSlot, encodeCursorSlot } from '../../src/storage/cursor-slot.ts'
-import { FRAME_HEADER } from '../../src/storage/format.ts'
-import { decodeFrameHeader, decodeGroups, encodeFrameHeader } from '../../src/storage/frame.ts'
-import { decodeMeta, encodeMeta } from '../../src/storage/meta.ts'
+import { CODEC, CURSOR_SLOT, FRAME_HEADER, frameBytesOf } from '../../src/storage/format.ts'
+import {
+  decodeFrameHeader,
+  decodeGroups,
+  encodeFrameHeader,
+  type FrameHeader
+} from '../../src/storage/frame.ts'
+import { decodeMeta, encodeMeta, openMeta } from '../../src/storage/meta.ts'
+import { PayloadDecoder } from '../../src/storage/payload-decoder.ts'
+import { PayloadEncoder } from '../../src/storage/payload-encoder.ts'
+import { decodeSegmentFooter, decodeSegmentHeader } from '../../src/storage/segment-file.ts'
 import { segmentSalt } from '../../src/storage/segment-names.ts'
 import { scanSegment } from '../../src/storage/segment-scan.ts'
-import { splitEntries } from '../../src/storage/stored-entries.ts'
-import { FakeClock, settled } from '../support/fake-clock.ts'
-import { seededRandom } from '../support/seeded-random.ts'
-import { DIRECTORY, hash, LOG_ID, ShardHarness, STORE } from '../support/shard-harness.ts'
+import { scrubPiece } from '../../src/storage/segment-scrub.ts'
+import { checkStore } from '../../src/storage/store-check.ts'
+import { ingestIdsOf, splitEntries } from '../../src/storage/stored-entries.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+import { corpus, type Dice, diceOf, FUZZ_RUNS, fuzz, mutate } from '../support/fuzz.ts'
+import { GOLDEN_KEYS, GOLDEN_STORES, readGolden } from '../support/golden-stores.ts'
+import {
+  DIRECTORY,
+  entryOf,
+  groupOf,
+  hash,
+  LOG_ID,
+  ShardHarness,
+  STORE
+} from '../support/shard-harness.ts'
 import { SimulatedStorage } from '../support/simulated-storage.ts'
 
 // Longer runs are asked for by the environment.
 t.setTimeout(3_600_000)
 
-const runs = Number(process.env['MILLRACE_FUZZ_RUNS'] ?? 400)
-const random = seededRandom(Number(process.env['MILLRACE_FUZZ_SEED'] ?? 3))
-const below = (end: number) => Math.floor(random() * end)
-const randomBytes = (count: number) => Buffer.from(Array.from({ length: count }, () => below(256)))
+const EPOCH = 1_700_000_000
+const LATER_MS = (EPOCH + 100) * 1000
+const decoder = new PayloadDecoder({ uuid: STORE.uuid, keys: GOLDEN_KEYS })
+const FIRST = `${DIRECTORY}/00000000000000000000-1700000000.seg`
 
-/** One of the damages that disks and bugs do. */
-function mutate(source: Buffer): Buffer {
-  const bytes = Buffer.from(source)
-  for (let change = 0; change <= below(4); change++) {
-    const at = below(bytes.length)
-    const kind = below(6)
-    if (kind === 0) bytes[at] = bytes[at]! ^ (1 << below(8))
-    else if (kind === 1) bytes.fill(0, at, Math.min(bytes.length, at + below(600)))
-    else if (kind === 2) randomBytes(Math.min(64, bytes.length - at)).copy(bytes, at)
-    else if (kind === 3) bytes.copy(bytes, at & ~7, below(bytes.length) & ~7, bytes.length)
-    else if (kind === 4)
-      bytes.writeUInt32LE(0xffff_ffff, Math.max(0, Math.min(at, bytes.length - 4)))
-    else return bytes.subarray(0, at)
-  }
-  return bytes
+/** First segments of the golden stores: all have the same salt. */
+const SEGMENTS = corpus('.seg').filter(({ name }) =>
+  name.includes('routes/web/shard-00/00000000000000000000-1700000000')
+)
+
+const LETTER = letterOf(corpus('.seg').find(({ name }) => name.includes('dlq/'))!.bytes)
+
+/** The first entry of a segment of dead letters. */
+function letterOf(bytes: Buffer): Buffer {
+  const payload = bytes.subarray(136, 136 + bytes.readUInt32LE(68))
+  const header = { ...anyHeader(diceOf(1), 0), firstOffset: 0, recordCount: 2 }
+  const [group] = decodeGroups(payload, header) ?? []
+  const [first] = splitEntries(group!) ?? []
+  return group!.entries.subarray(first!.startByte, first!.endByte)
 }
 
-async function sampleSegment(): Promise<Buffer> {
-  const storage = new SimulatedStorage()
-  const shard = new ShardHarness({ storage, clock: new FakeClock() })
-  for (let id = 0; id < 30; id++) {
-    shard.append([id, id + 100], { ingestId: '\xa2id', paddingBytes: below(120) })
-    shard.writer.commit()
-    await settled()
-  }
-  await shard.writer.close()
-  return storage.bytesOf(`${DIRECTORY}/${storage.readdir(DIRECTORY)[0]}`)
+const saltAt = (firstOffset: number) => segmentSalt(STORE.secret, LOG_ID, EPOCH, firstOffset)
+
+const PLACE = { logId: LOG_ID, epoch: EPOCH, firstOffset: 0 }
+
+const TEXT = Buffer.concat(Array.from({ length: 40 }, (_, id) => entryOf(id, 100)))
+
+const CURSOR = {
+  generation: 9,
+  origin: 3,
+  low: 10,
+  ranges: [
+    [12, 15],
+    [20, 30]
+  ] as const,
+  counts: new Map([['delivered', { records: 20, bytes: 400 }]])
 }
 
-t.test('mutated segments: recovery ends, accounts are exact, no record is made up', async (t) => {
-  const sample = await sampleSegment()
-  const wrong: string[] = []
-  for (let run = 0; run < runs; run++) {
-    const storage = new SimulatedStorage()
-    const isRandom = run % 10 === 0
-    const bytes = isRandom ? randomBytes(below(3000)) : mutate(sample)
-    storage.put(`${DIRECTORY}/00000000000000000000-1700000000.seg`, bytes)
-    const shard = new ShardHarness({ storage, clock: new FakeClock(1_700_000_100_000) })
-    const { records, holes } = shard.readAll(0)
-    const holeCount = holes.reduce((sum, hole) => sum + hole.endOffset - hole.firstOffset, 0)
-    if (records.length + holeCount !== shard.segments.endOffset) wrong.push(`run ${run}: not exact`)
-    for (const { id, offset } of records) {
-      if (id !== (offset >> 1) + (offset & 1) * 100) wrong.push(`run ${run}: ${id} at ${offset}`)
-    }
-  }
-  t.same(wrong, [])
+// Directories of a shard: what recovery and readers make of damaged files
+
+interface Sample {
+  readonly name: string
+  readonly storage: SimulatedStorage
+  readonly files: readonly string[]
+  /** What was written: id by offset. */
+  readonly ids: ReadonlyMap<number, number>
+}
+
+const samples: readonly Sample[] = GOLDEN_STORES.filter(
+  (name) => !name.includes('damaged') && name !== '1.0-dead-letters'
+).map((name) => {
+  const { storage } = readGolden(name)
+  const shard = openShard(storage.clone())
+  const ids = new Map(shard.readAll(0).records.map(({ id, offset }) => [offset, id]))
+  const files = storage.readdir(DIRECTORY).filter((file) => file.endsWith('.seg'))
+  return { name, storage, files, ids }
 })
 
-t.test('headers with a right hash and any fields: bounded, and never past the end', (t) => {
-  const epoch = 1_700_000_000
-  const salt = segmentSalt(STORE.secret, LOG_ID, epoch, 0)
-  for (let run = 0; run < runs; run++) {
-    const bytes = Buffer.alloc(64 + 4096)
-    for (let at = 64; at + FRAME_HEADER.byteCount < bytes.length; at += 8 * (1 + below(60))) {
-      const header = {
-        storedBytes: [0, 15, 16, 40, below(5000), 0xffff_ffff, 16 * 1024 * 1024][below(7)]!,
-        payloadHash: BigInt(below(2 ** 32)),
-        firstOffset: [0, below(100), 2 ** 48 - 2, 2 ** 52][below(4)]!,
-        recordCount: [0, 1, below(50), 0xffff_ffff][below(4)]!,
-        epoch: random() < 0.9 ? epoch : below(2 ** 32),
-        durableOffset: below(200),
-        appendTimeMs: below(2 ** 45),
-        rawBytes: below(2 ** 32),
-        codec: below(3),
-        schema: below(3),
-        flags: below(8),
-        minTimeDelta: 0,
-        maxTimeDelta: 0
-      }
-      encodeFrameHeader(bytes, at, header, hash, salt)
-    }
-    const storage = new SimulatedStorage()
-    storage.put('/data/a.seg', bytes)
-    const file = storage.open('/data/a.seg', 'read')
-    const segment = {
-      file,
-      logId: LOG_ID,
-      epoch,
-      firstOffset: 0,
-      salt,
-      endByte: bytes.length,
-      endOffset: Number.MAX_SAFE_INTEGER
-    }
-    const result = scanSegment({ storage, hash, segment, firstOffset: 0 })
-    const lost = result.holes.reduce((sum, hole) => sum + hole.endOffset - hole.firstOffset, 0)
-    if (result.recordCount + lost !== result.endOffset) t.fail(`run ${run}`)
+function openShard(storage: SimulatedStorage): ShardHarness {
+  return new ShardHarness({ storage, clock: new FakeClock(LATER_MS), keys: GOLDEN_KEYS })
+}
+
+/** Records that are read and holes between them make up the log; no record is another one than was written. */
+function faultsOf(shard: ShardHarness, sample: Sample): string | undefined {
+  const oldest = shard.segments.oldestOffset
+  const { holes, records } = shard.readAll(oldest)
+  const lost = holes.reduce((sum, hole) => sum + hole.endOffset - hole.firstOffset, 0)
+  const stored = shard.segments.endOffset - oldest
+  if (records.length + lost !== stored) return `${records.length} + ${lost} of ${stored}`
+  const phantom = records.find(({ id, offset }) => sample.ids.get(offset) !== id)
+  return phantom === undefined ? undefined : `${phantom.id} at ${phantom.offset}`
+}
+
+fuzz(t, 'segments of a shard: recovery ends, accounts are exact, no record is made up', (dice) => {
+  const sample = dice.oneOf(samples)
+  const storage = sample.storage.clone()
+  for (let left = 1 + dice.below(2); left > 0; left--) {
+    const file = `${DIRECTORY}/${dice.oneOf(sample.files)}`
+    const isNoise = dice.below(12) === 0
+    storage.put(file, isNoise ? dice.bytes(dice.below(3000)) : mutate(storage.bytesOf(file), dice))
   }
-  t.pass(`${runs} segments`)
-  t.end()
+  return faultsOf(openShard(storage), sample)
 })
 
-t.test('groups and entries of any bytes', (t) => {
-  const header = {
-    ...decodeHeaderOf(),
-    firstOffset: 5,
-    recordCount: 3
+fuzz(t, 'scrub: finds what readers miss, ends, reads no byte twice', (dice) => {
+  const sample = dice.oneOf(samples)
+  const storage = sample.storage.clone()
+  const file = `${DIRECTORY}/${dice.oneOf(sample.files)}`
+  storage.put(file, mutate(storage.bytesOf(file), dice))
+  const { segments } = openShard(storage)
+  const found = segments.all.findIndex(({ path }) => path === file)
+  const segment = segments.at(found)
+  if (segment === null) return
+  const { endOffset, epoch, firstOffset, path, salt } = segment
+  let place = { nextByte: 0, nextOffset: firstOffset, isEnd: false }
+  let damaged = 0
+  for (let steps = 0; !place.isEnd; steps++) {
+    if (steps > 10_000) return 'does not end'
+    const piece = scrubPiece(
+      {
+        kind: 'scrub',
+        segment: { path, salt, epoch, firstOffset },
+        logId: LOG_ID,
+        startByte: place.nextByte,
+        startOffset: place.nextOffset,
+        endOffset,
+        byteCount: 1 + dice.below(2000)
+      },
+      { storage, hash, decoder }
+    )
+    for (const hole of piece.damages) damaged += hole.endOffset - hole.firstOffset
+    if (!piece.isEnd && piece.nextByte <= place.nextByte) return `stands at ${place.nextByte}`
+    place = piece
   }
-  for (let run = 0; run < runs * 20; run++) {
-    const bytes = randomBytes(below(200))
-    if (bytes.length >= 16 && random() < 0.8) {
-      bytes.writeUInt32LE(below(bytes.length + 20), 0)
-      bytes.writeUInt32LE(below(5), 4)
-      for (const at of [8, 10, 12]) bytes.writeUInt16LE(below(40), at)
-      bytes[14] = below(4)
-    }
-    for (const group of decodeGroups(bytes, header) ?? []) {
-      splitEntries(group)
-    }
-    const end = skipValue(bytes, 0)
-    if (end > bytes.length || (end <= 0 && end !== -1)) t.fail(`skip to ${end} of ${bytes.length}`)
-  }
-  const deep = Buffer.alloc(1_000_000, 0x91)
-  t.equal(skipValue(deep, 0), -1, 'a million open arrays cost no stack')
-  t.equal(skipValue(Buffer.from('ddffffffff', 'hex'), 0), -1, 'a declared count allocates nothing')
-  t.equal(skipValue(Buffer.from('dfffffffff', 'hex'), 0), -1)
-  t.end()
+  return damaged <= endOffset - firstOffset ? undefined : `${damaged} damaged records`
 })
 
-function decodeHeaderOf() {
-  const bytes = Buffer.alloc(72)
-  const fields = {
-    storedBytes: 100,
-    payloadHash: 1n,
-    firstOffset: 0,
-    recordCount: 1,
-    epoch: 1,
-    durableOffset: 0,
-    appendTimeMs: 0,
-    rawBytes: 100,
-    codec: 0,
-    schema: 1,
-    flags: 0,
+fuzz(
+  t,
+  'the check before a start: changes nothing, refuses or passes',
+  (dice) => {
+    const { storage } = readGolden(dice.oneOf(GOLDEN_STORES))
+    const files = [...storage.tree('/data').keys()]
+    const file = dice.oneOf(files)
+    storage.put(file, mutate(storage.bytesOf(file), dice))
+    const before = JSON.stringify([...storage.tree()])
+    checkStore({ storage, hash, dataDirectory: '/data', store: STORE, decoder })
+    return JSON.stringify([...storage.tree()]) === before ? undefined : 'the tree has changed'
+  },
+  0.25
+)
+
+// Frames
+
+/** Any fields, near what is allowed and far from it. */
+function anyHeader(dice: Dice, storedBytes: number): FrameHeader {
+  return {
+    storedBytes: dice.oneOf([
+      storedBytes,
+      storedBytes,
+      storedBytes,
+      0,
+      15,
+      0xffff_ffff,
+      2 ** 24 + 1
+    ]),
+    payloadHash: BigInt(dice.below(2 ** 32)),
+    firstOffset: dice.oneOf([0, dice.below(100), OFFSET_MAX - 1, 2 ** 52]),
+    recordCount: dice.oneOf([0, 1, dice.below(50), 0xffff_ffff]),
+    epoch: dice.below(10) > 0 ? EPOCH : dice.below(2 ** 32),
+    durableOffset: dice.oneOf([0, dice.below(200), 2 ** 60]),
+    appendTimeMs: dice.below(2 ** 45),
+    rawBytes: dice.oneOf([storedBytes, 0, 1, FRAME_PAYLOAD_BYTES_MAX + 1, dice.below(2 ** 32)]),
+    codec: dice.below(3),
+    schema: dice.oneOf([1, 1, 1, 0, 2]),
+    flags: dice.oneOf([0, 2, 8, 1, 1 | (2 << 8), 1 | (9 << 8), dice.below(65_536)]),
     minTimeDelta: 0,
     maxTimeDelta: 0
   }
-  encodeFrameHeader(bytes, 0, fields, hash, 7n)
-  const header = decodeFrameHeader(bytes, 0, hash, 7n, 1)
-  if (header === null) throw new Error('header')
-  return header
 }
 
-t.test('cursor slots and META of any bytes: the value that was written or none', (t) => {
-  const content = {
-    generation: 9,
-    origin: 3,
-    low: 10,
-    ranges: [
-      [12, 15],
-      [20, 30]
-    ] as const,
-    counts: new Map([['delivered', { records: 20, bytes: 400 }]])
+fuzz(
+  t,
+  'frame headers with a right hash and any fields: bounded, never past the end, exact',
+  (dice) => {
+    const bytes = Buffer.alloc(64 + 4096)
+    for (let at = 64; at + FRAME_HEADER.byteCount < bytes.length; at += 8 * (1 + dice.below(60))) {
+      const header = anyHeader(dice, dice.oneOf([16, 40, dice.below(3000)]))
+      const payload = bytes.subarray(at + 72, at + 72 + Math.min(header.storedBytes, 4000))
+      if (dice.below(2) === 0) header.payloadHash = hash([payload], saltAt(0))
+      encodeFrameHeader(bytes, at, header, hash, saltAt(0))
+    }
+    const storage = new SimulatedStorage()
+    storage.put(FIRST, bytes)
+    const segment = {
+      file: storage.open(FIRST, 'read'),
+      logId: LOG_ID,
+      epoch: EPOCH,
+      firstOffset: 0,
+      salt: saltAt(0),
+      endByte: bytes.length,
+      endOffset: Number.MAX_SAFE_INTEGER
+    }
+    const result = scanSegment({ storage, hash, segment, decoder, firstOffset: 0 })
+    const lost = result.holes.reduce((sum, hole) => sum + hole.endOffset - hole.firstOffset, 0)
+    if (result.endByte > bytes.length) return 'past the end'
+    return result.recordCount + lost >= result.endOffset
+      ? undefined
+      : `${result.recordCount} + ${lost} of ${result.endOffset}`
   }
-  const slot = encodeCursorSlot(content, hash, 5n)
-  t.same(decodeCursorSlot(slot, hash, 5n), content)
-  const meta = encodeMeta({ uuid: STORE.uuid, secret: STORE.secret, createdMs: 4 }, hash)
-  for (let run = 0; run < runs * 5; run++) {
-    const bytes = mutate(slot)
-    const decoded = decodeCursorSlot(bytes, hash, 5n)
-    if (decoded !== null && !bytes.subarray(0, slot.length).equals(slot)) t.fail(`slot, run ${run}`)
-    const metaBytes = mutate(meta)
-    const decodedMeta = decodeMeta(metaBytes, hash)
-    if (decodedMeta !== null && !metaBytes.equals(meta)) t.fail(`META, run ${run}`)
-    // With a right hash over anything, the bounds alone must hold.
-    const forged = Buffer.concat([randomBytes(48 + below(200)), Buffer.alloc(8)])
-    forged.writeUInt32LE(0x5543_524d, 0)
-    forged[4] = 1
-    forged.writeUInt16LE(0, 6)
+)
+
+fuzz(t, 'frame headers of any bytes: one that was written, or none', (dice) => {
+  const { bytes } = dice.oneOf(SEGMENTS)
+  const changed = mutate(bytes.subarray(64, 64 + 72), dice)
+  const header = decodeFrameHeader(changed, 0, hash, saltAt(0), EPOCH)
+  if (header === null) return
+  return changed.subarray(0, 72).equals(bytes.subarray(64, 136)) ? undefined : 'another header'
+})
+
+fuzz(t, 'headers and footers of segments of any bytes: what was written, or none', (dice) => {
+  const { bytes } = dice.oneOf(SEGMENTS)
+  const salt = saltAt(0)
+  const head = mutate(bytes.subarray(0, 64), dice)
+  const isHead = head.subarray(0, 64).equals(bytes.subarray(0, 64))
+  if (decodeSegmentHeader(head, hash, salt) !== null && !isHead) return 'another header'
+  const end = bytes.subarray(-64)
+  const foot = mutate(end, dice)
+  const isFoot = foot.subarray(0, 64).equals(end)
+  return decodeSegmentFooter(foot, 0, hash, salt) !== null && !isFoot ? 'another footer' : undefined
+})
+
+// Payloads
+
+fuzz(
+  t,
+  'payloads of any bytes: what comes out is as long as the header says, or nothing does',
+  (dice) => {
+    const raw = TEXT.subarray(0, 1 + dice.below(TEXT.length))
+    const keys = dice.below(2) === 0 ? null : GOLDEN_KEYS
+    const encoder = new PayloadEncoder(
+      { uuid: STORE.uuid, keys },
+      LOG_ID,
+      dice.oneOf(['none', 'zstd'])
+    )
+    const header = { ...anyHeader(dice, raw.length), storedBytes: raw.length, rawBytes: raw.length }
+    Object.assign(header, { codec: CODEC.none, flags: 0, schema: 1, epoch: EPOCH })
+    const stored = Buffer.concat(encoder.encode([raw], header, PLACE) ?? [raw])
+    const whole = decoder.decode(stored, header, PLACE)
+    if (typeof whole === 'string' || !whole.equals(raw)) return 'not what was encoded'
+    const isLie = dice.below(3) === 0
+    if (isLie)
+      header.rawBytes = dice.oneOf([0, 1, raw.length + 1, 2 ** 24, 2 ** 24 + 1, 2 ** 32 - 1])
+    const decoded = decoder.decode(isLie ? stored : mutate(stored, dice), header, PLACE)
+    if (typeof decoded === 'string') return
+    return decoded.length === header.rawBytes ? undefined : `${decoded.length} bytes`
+  }
+)
+
+fuzz(
+  t,
+  'zstd frames of any make: bombs, skippable frames, several in a row',
+  (dice) => {
+    const parts = Array.from({ length: 1 + dice.below(3) }, () => {
+      const body = Buffer.alloc(dice.oneOf([10, 1000, 2 ** 20, 2 ** 25]), dice.below(256))
+      return dice.below(5) === 0 ? skippable(dice) : zlib.zstdCompressSync(body)
+    })
+    const stored = mutateSometimes(Buffer.concat(parts), dice)
+    const rawBytes = dice.oneOf([10, 1000, 2 ** 20, FRAME_PAYLOAD_BYTES_MAX])
+    const header = {
+      ...anyHeader(dice, stored.length),
+      codec: CODEC.zstd,
+      schema: 1,
+      flags: 0,
+      rawBytes
+    }
+    const decoded = decoder.decode(stored, header, PLACE)
+    return typeof decoded === 'string' || decoded.length === rawBytes ? undefined : 'another length'
+  },
+  0.1
+)
+
+function skippable(dice: Dice): Buffer {
+  const bytes = Buffer.alloc(8 + dice.below(50))
+  bytes.writeUInt32LE(0x184d2a50 + dice.below(16), 0)
+  bytes.writeUInt32LE(dice.oneOf([bytes.length - 8, 0, 0xffff_ffff]), 4)
+  return bytes
+}
+
+function mutateSometimes(bytes: Buffer, dice: Dice): Buffer {
+  return dice.below(2) === 0 ? bytes : mutate(bytes, dice)
+}
+
+fuzz(
+  t,
+  'groups, entries and chunk ids of any bytes',
+  (dice) => {
+    const bytes = dice.bytes(dice.below(200))
+    if (bytes.length >= 16 && dice.below(5) > 0) {
+      bytes.writeUInt32LE(dice.below(bytes.length + 20), 0)
+      bytes.writeUInt32LE(dice.below(5), 4)
+      for (const at of [8, 10, 12]) bytes.writeUInt16LE(dice.below(40), at)
+      bytes[14] = dice.below(4)
+    }
+    const header = { ...anyHeader(dice, 0), firstOffset: 5, recordCount: 3 }
+    const groups = decodeGroups(bytes, header) ?? []
+    const count = groups.reduce((sum, { recordCount }) => sum + recordCount, 0)
+    if (groups.length > 0 && count !== 3) return `${count} records in groups of 3`
+    for (const group of groups) {
+      const inside = group.entries.length + group.tag.length + group.source.length
+      if (inside > bytes.length) return 'a group beyond its payload'
+      splitEntries(group)
+      ingestIdsOf(group)
+    }
+    const end = skipValue(bytes, 0)
+    return end > bytes.length || (end <= 0 && end !== -1) ? `skip to ${end}` : undefined
+  },
+  20
+)
+
+fuzz(
+  t,
+  'entries and messages, changed: split within their bytes, ids found or not',
+  (dice) => {
+    const isMessages = dice.below(2) === 0
+    const message = Buffer.from('94a361626300c281a56368756e6ba3786162', 'hex')
+    const source = isMessages
+      ? Buffer.concat([message, message])
+      : Buffer.concat([groupOf([1, 2]).entries, Buffer.from('9292d700ffffffff0000000080c0', 'hex')])
+    const entries = mutate(source, dice)
+    const group = {
+      ...{ firstOffset: 0, recordCount: 2, flags: 0, form: isMessages ? 2 : 1 },
+      ...{ tag: Buffer.from('t'), ingestId: null, source: Buffer.alloc(0), entries }
+    }
+    const parts = splitEntries(group)
+    let at = 0
+    for (const { endByte, startByte } of parts ?? []) {
+      if (startByte < at || endByte <= startByte || endByte > entries.length) return 'overlap'
+      at = endByte
+    }
+    ingestIdsOf(group)
+    return
+  },
+  10
+)
+
+t.test('deep and long values cost neither stack nor memory', (t) => {
+  t.equal(skipValue(Buffer.alloc(1_000_000, 0x91), 0), -1, 'a million open arrays')
+  for (const declared of ['ddffffffff', 'dfffffffff', 'dd01ffffff', 'c6ffffffff', 'dbffffffff']) {
+    const entry = Buffer.from(declared, 'hex')
+    t.equal(skipValue(entry, 0), -1)
+    t.equal(decodeLetter('t', entry), null)
+  }
+  t.end()
+})
+
+// Cursors, META, dead letters
+
+fuzz(
+  t,
+  'cursor slots of any bytes: what was written, or none',
+  (dice) => {
+    const slot = encodeCursorSlot(CURSOR, hash, 5n)
+    const bytes = mutate(slot, dice)
+    const isSame = bytes.subarray(0, slot.length).equals(slot)
+    return decodeCursorSlot(bytes, hash, 5n) !== null && !isSame ? 'another cursor' : undefined
+  },
+  5
+)
+
+fuzz(
+  t,
+  'cursor slots with a right hash and any fields: in order and in bounds, or none',
+  (dice) => {
+    const bytes = mutate(encodeCursorSlot(CURSOR, hash, 5n).subarray(0, -8), dice)
+    const forged = Buffer.concat([bytes, Buffer.alloc(Math.max(0, 48 - bytes.length) + 8)])
+    forged.writeUInt32LE(CURSOR_SLOT.magic, 0)
+    forged.writeUInt32LE(1, 4)
     forged.writeUInt32LE(forged.length - 8, 8)
-    forged.writeUInt32LE(below(6), 12)
-    forged.writeUInt32LE(below(6), 40)
+    if (dice.below(2) === 0) forged.writeUInt32LE(dice.oneOf([0, 2, 5, 4001, 0xffff_ffff]), 12)
+    if (dice.below(4) === 0) forged.writeUInt32LE(dice.oneOf([0, 1, 200, 0xffff_ffff]), 40)
     forged.writeBigUInt64LE(hash([forged.subarray(0, -8)], 5n), forged.length - 8)
-    decodeCursorSlot(forged, hash, 5n)
+    const content = decodeCursorSlot(forged, hash, 5n)
+    let at = content?.low ?? 0
+    if (at > OFFSET_MAX) return `low mark ${at}`
+    for (const [first, end] of content?.ranges ?? []) {
+      if (first <= at && at !== content?.low) return `ranges meet at ${first}`
+      if (first < at || end <= first) return `range ${first} to ${end} behind ${at}`
+      at = end
+    }
+    return
+  },
+  5
+)
+
+fuzz(
+  t,
+  'META of any bytes: what was written, or none; a store with one good copy is repaired',
+  (dice) => {
+    const meta = encodeMeta({ uuid: STORE.uuid, secret: STORE.secret, createdMs: 4 }, hash)
+    const bytes = mutate(meta, dice)
+    const isSame = bytes.subarray(0, meta.length).equals(meta)
+    if (decodeMeta(bytes, hash) !== null && !isSame) return 'another META'
+    const { storage } = readGolden('1.0-cut-messages')
+    storage.put(dice.oneOf(['/data/META', '/data/META.bak']), bytes)
+    const opened = openMeta(storage, '/data', hash, 0).meta
+    return opened.uuid.equals(STORE.uuid) ? undefined : 'another store'
   }
+)
+
+fuzz(
+  t,
+  'dead letters of any bytes: a letter with all of its fields, or none',
+  (dice) => {
+    const letter = decodeLetter('t', mutateSometimes(LETTER, dice))
+    if (letter === null) return
+    for (const { bytes, form } of letter.members) {
+      if (!(bytes instanceof Uint8Array) || (form !== 1 && form !== 2))
+        return 'a member without bytes'
+    }
+    const texts = [
+      letter.route,
+      letter.output,
+      letter.target,
+      letter.reason,
+      letter.step,
+      letter.text
+    ]
+    return texts.every((text) => typeof text === 'string') ? undefined : 'a field of another type'
+  },
+  10
+)
+
+t.test('the corpus holds every kind of store', (t) => {
+  t.ok(FUZZ_RUNS > 0)
+  t.equal(samples.length, GOLDEN_STORES.length - 3)
+  t.ok(samples.every(({ ids }) => ids.size > 0))
+  t.ok(SEGMENTS.length >= 6)
+  t.ok(decodeLetter('t', LETTER), 'a whole letter')
+  t.ok(frameBytesOf(1) % 8 === 0)
   t.end()
 })
