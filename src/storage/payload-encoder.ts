@@ -2,7 +2,7 @@
 // From groups to what a frame stores: compress, encrypt; the hash is taken over the result. Off by default, and then the
 // bytes are written from where they lie.
 //
-// Costs of zstd level 1 and AES-256-GCM: docs/queue-format.md (measured by bench/micro/storage/payload-codec.bench.ts).
+// What zstd costs: docs/queue-format.md.
 
 import { createCipheriv, randomBytes } from 'node:crypto'
 import zlib from 'node:zlib'

@@ -80,6 +80,11 @@ const CURSOR = {
   counts: new Map([['delivered', { records: 20, bytes: 400 }]])
 }
 
+/** Bombs among them: made outside of what is measured. */
+const ZSTD_FRAMES = [10, 1000, 2 ** 20, 2 ** 27].map((length) =>
+  zlib.zstdCompressSync(Buffer.alloc(length, length))
+)
+
 // Directories of a shard: what recovery and readers make of damaged files
 
 interface Sample {
@@ -126,7 +131,7 @@ fuzz(t, 'segments of a shard: recovery ends, accounts are exact, no record is ma
   return faultsOf(openShard(storage), sample)
 })
 
-fuzz(t, 'scrub: finds what readers miss, ends, reads no byte twice', (dice) => {
+fuzz(t, 'scrub: ends, reads no byte twice, tells no more than there is', (dice) => {
   const sample = dice.oneOf(samples)
   const storage = sample.storage.clone()
   const file = `${DIRECTORY}/${dice.oneOf(sample.files)}`
@@ -285,10 +290,9 @@ fuzz(
   t,
   'zstd frames of any make: bombs, skippable frames, several in a row',
   (dice) => {
-    const parts = Array.from({ length: 1 + dice.below(3) }, () => {
-      const body = Buffer.alloc(dice.oneOf([10, 1000, 2 ** 20, 2 ** 25]), dice.below(256))
-      return dice.below(5) === 0 ? skippable(dice) : zlib.zstdCompressSync(body)
-    })
+    const parts = Array.from({ length: 1 + dice.below(3) }, () =>
+      dice.below(5) === 0 ? skippable(dice) : dice.oneOf(ZSTD_FRAMES)
+    )
     const stored = mutateSometimes(Buffer.concat(parts), dice)
     const rawBytes = dice.oneOf([10, 1000, 2 ** 20, FRAME_PAYLOAD_BYTES_MAX])
     const header = {

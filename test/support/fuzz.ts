@@ -60,6 +60,8 @@ export function corpus(suffix: string): { readonly name: string; readonly bytes:
 /** Runs per reader, and the first seed: `MILLRACE_FUZZ_RUNS=100000 MILLRACE_FUZZ_SEED=7 node test/storage/fuzz.test.ts`. */
 export const FUZZ_RUNS = Number(process.env['MILLRACE_FUZZ_RUNS'] ?? 400)
 const FIRST_SEED = Number(process.env['MILLRACE_FUZZ_SEED'] ?? 3)
+/** Readers whose name holds this; default: all. */
+const ONLY = process.env['MILLRACE_FUZZ_READER'] ?? ''
 /** Failures shown of one reader. */
 const SHOWN_MAX = 5
 
@@ -78,6 +80,7 @@ export function fuzz(
   run: (dice: Dice) => string | undefined,
   factor = 1
 ): void {
+  if (!reader.includes(ONLY)) return
   t.test(reader, (t) => {
     const seeds = [...(KEPT[reader] ?? [])]
     const count = Math.max(1, Math.floor(FUZZ_RUNS * factor))
