@@ -2,18 +2,21 @@
 
 import { existsSync } from 'node:fs'
 import t, { type Test } from 'tap'
+import type { JobStatus } from '../../src/admin/status.ts'
+import { command } from '../support/command-line.ts'
 import { compare, EventSource, nothingWrong } from '../support/event-source.ts'
 import { eventually } from '../support/eventually.ts'
 import { type Event, ForwardSender, frame, sendFrames } from '../support/forward-sender.ts'
 import { freePort } from '../support/free-port.ts'
 import { OpenSearchServer } from '../support/open-search-server.ts'
 import { findProgram, requireAll } from '../support/require-program.ts'
-import { type RouterSetup, startRouter } from '../support/router-process.ts'
+import { type RouterProcess, type RouterSetup, startRouter } from '../support/router-process.ts'
 import { shortDir } from '../support/short-dir.ts'
 
 const jars = process.env['MILLRACE_TEST_OPENSEARCH_JARS'] ?? ''
 const java = findProgram('MILLRACE_TEST_JAVA', 'java')
 const EVENTS = 30_000
+const RESTORED = 5000
 const LIMIT_MS = 120_000
 
 t.setTimeout(600_000)
@@ -23,7 +26,7 @@ interface Job extends RouterSetup {
 }
 
 /** Each test has an index prefix of its own, so that one server serves all. */
-async function jobFor(t: Test, prefix: string, endpoint: string): Promise<Job> {
+async function jobFor(t: Test, prefix: string, endpoint: string, rest = ''): Promise<Job> {
   const folder = shortDir(t)
   const forwardPort = await freePort()
   const adminPort = await freePort()
@@ -38,7 +41,7 @@ routes:
     steps:
       - parse: {type: nginx, key: log}
     to: [search]
-  rest: {match: "**", to: [search]}
+  rest: {match: "**", ${rest} to: [search]}
 outputs:
   search:
     type: opensearch
@@ -144,6 +147,68 @@ async function refusedByMapping(t: Test, search: OpenSearchServer): Promise<void
   t.equal(await router.stop(), 0)
 }
 
+async function jobOf(router: RouterProcess, ...words: string[]): Promise<JobStatus> {
+  const { error, out } = await command([...words, '--json', '--admin', router.adminUrl])
+  if (out === '') throw new Error(error)
+  return JSON.parse(out)
+}
+
+/** An index is deleted with what it held; the queue still has it, and its dead letter too. */
+async function restore(t: Test, search: OpenSearchServer): Promise<void> {
+  const template = '/_index_template/restore'
+  await search.json('PUT', template, {
+    index_patterns: ['restore-*'],
+    template: { mappings: { properties: { status: { type: 'integer' } } } }
+  })
+  const job = await jobFor(t, 'restore', search.url, 'keep: 1h,')
+  const router = await startRouter(t, job)
+  const events = Array.from({ length: RESTORED }, (_, seq) => ({
+    seq,
+    status: seq === 7 ? 'many' : 200
+  }))
+  await sendOnce(job, 'docker.app', events)
+  const stored = await eventually('all but one are there', LIMIT_MS, async () => {
+    const documents = await search.documents('restore-*')
+    return documents.length === RESTORED - 1 ? documents : null
+  })
+  await eventually('one is a dead letter', LIMIT_MS, async () => {
+    return (await router.metric('millrace_queue_dead_lettered_records_total')) === 1
+  })
+  const replay = ['queue', 'replay', 'rest', 'search', '--from', 'oldest']
+  t.match(await jobOf(router, ...replay), {
+    ...{ matched: RESTORED, stored: RESTORED - 1, duplicates: RESTORED - 1, failed: 1 },
+    failures: [{ reason: 'mapping', records: 1 }]
+  })
+  t.equal(await search.count('restore-*'), RESTORED - 1, 'nothing changed')
+  t.equal(await router.metric('millrace_queue_dead_lettered_records_total'), 1)
+  t.equal(await router.metric('millrace_queue_dlq_records'), 1, 'no second letter')
+
+  // The mapping that refused goes with the index.
+  await search.json('DELETE', template)
+  for (const index of new Set(stored.map(({ _index }) => _index))) {
+    await search.json('DELETE', `/${index}`)
+  }
+  t.equal(await search.count('restore-*'), 0)
+  const letters = ['dlq', 'replay', 'out.search']
+  t.match(await jobOf(router, ...letters), { stored: 1, duplicates: 0, failed: 0 })
+  t.match(await jobOf(router, ...replay), {
+    ...{ matched: RESTORED, stored: RESTORED, duplicates: 1, failed: 0 }
+  })
+  const restored = await search.documents('restore-*')
+  const seqs = restored.map(({ _source }) => Number(_source['seq']))
+  t.same(compare(seqs, RESTORED), nothingWrong, 'none is missing and none is twice')
+  const ids = new Set(restored.map(({ _id }) => _id))
+  t.ok(
+    stored.every(({ _id }) => ids.has(_id)),
+    'under the ids that they had'
+  )
+
+  t.match(await jobOf(router, ...replay), { stored: RESTORED, duplicates: RESTORED })
+  t.match(await jobOf(router, ...letters), { matched: 0, stored: 0 })
+  t.equal(await search.count('restore-*'), RESTORED, 'a second replay changes nothing')
+  t.equal(await router.stop(), 0)
+}
+
 requireAll(
   t,
   [
@@ -164,6 +229,9 @@ requireAll(
           return refusedByMapping(t, search)
         }
       )
+      await t.test('Q49 a deleted index is restored by replays, each record once', (t) => {
+        return restore(t, search)
+      })
       await t.test('none is missing or twice after outages of the server and SIGKILLs', (t) => {
         return outages(t, search)
       })

@@ -1,70 +1,23 @@
+// The log of dead letters of one output: what leaves it, what is dropped, what is moved, and that the counts say so.
+
+import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
-import { systemClock } from '../../src/core/clock.ts'
 import { CURSOR_RANGES_MAX } from '../../src/core/limits.ts'
-import type { DeadLetter } from '../../src/delivery/dead-letter-record.ts'
-import { createFrameHash, type HashExports } from '../../src/kernel/frame-hash.ts'
-import { instantiateKernel } from '../../src/kernel/instance.ts'
-import { LetterLog } from '../../src/server/letter-log.ts'
+import type { LetterLog } from '../../src/server/letter-log.ts'
 import { scanLetters } from '../../src/server/letter-scan.ts'
-import { openLetterShard, type StoreContext } from '../../src/server/open-shards.ts'
-import { PayloadDecoder } from '../../src/storage/payload-decoder.ts'
-import { nodeStorage } from '../../src/storage/storage.ts'
+import { logStatus } from '../../src/server/letter-views.ts'
+import { letterOf, lettersFrom, numbersIn, openLetterLog } from '../support/stored-letters.ts'
 
 const MIB = 2 ** 20
 const COUNT = 2 * CURSOR_RANGES_MAX + 1000
-
-function open(dataDir: string): LetterLog {
-  const store = { uuid: Buffer.alloc(16, 1), secret: Buffer.alloc(16, 2), keys: null }
-  const hash = createFrameHash(instantiateKernel<HashExports>({ memoryBytes: MIB }))
-  const log = { info: () => {}, warn: () => {}, error: () => {} }
-  const decoder = new PayloadDecoder(store)
-  const shared = { storage: nodeStorage, hash, clock: systemClock, store, decoder, log }
-  const context = { ...shared, dataDir, onRoom: () => {} } as unknown as StoreContext
-  // Of the settings of the store only these three are read.
-  const queue = { dlqBytesMax: 64 * MIB, dlqOverflow: 'drop_oldest', segmentBytesMax: 64 * MIB }
-  return new LetterLog({
-    context,
-    queue: queue as never,
-    opened: openLetterShard(context, 'dlq/out.search', 0),
-    isWritten: true,
-    isClosedHere: true,
-    signal: new AbortController().signal
-  })
-}
-
-const letterOf = (offset: number): DeadLetter => ({
-  tag: 'app',
-  shard: 'routes/app/shard-00',
-  logId: Buffer.alloc(8, 3),
-  epoch: 7,
-  source: new Uint8Array(),
-  members: [{ offset, form: 1, appendTimeMs: 1, bytes: Uint8Array.from([0x92, 1, 0x80]) }],
-  route: 'app',
-  output: 'search',
-  target: '',
-  reason: 'mapping',
-  step: '',
-  status: 400,
-  text: '',
-  firstAttemptMs: 1,
-  lastAttemptMs: 1,
-  attempts: 1
-})
-
-async function numbersIn(letterLog: LetterLog): Promise<number[]> {
-  const numbers: number[] = []
-  for await (const found of scanLetters(letterLog, 0, letterLog.segments.endOffset)) {
-    if (found.kind === 'letter') numbers.push(found.letter.members[0]?.offset ?? -1)
-  }
-  return numbers.sort((one, other) => one - other)
-}
 
 t.test(
   'every second letter leaves, more than a cursor has ranges for; the others stay, once',
   async (t) => {
     const folder = t.testdir()
-    let letterLog = open(folder)
-    await letterLog.write(Array.from({ length: COUNT }, (_, number) => letterOf(number)))
+    let letterLog = openLetterLog(folder)
+    await letterLog.write(lettersFrom(0, COUNT))
     const end = letterLog.segments.endOffset
     t.equal(end, COUNT)
     for (let offset = 0; offset < end; offset += 2) {
@@ -79,10 +32,98 @@ t.test(
     t.equal(appended - moved, COUNT)
     await letterLog.close()
 
-    letterLog = open(folder)
+    letterLog = openLetterLog(folder)
     t.same(await numbersIn(letterLog), odd, 'after a restart too')
     await letterLog.write([letterOf(1), letterOf(COUNT)])
     t.equal((await numbersIn(letterLog)).length, odd.length + 1, 'a letter is not written twice')
     await letterLog.close()
+  }
+)
+
+/** What lists and metrics say of a log; everything that was written has a place in it. */
+function countsOf({ account, log, shardLog }: LetterLog) {
+  return logStatus(log, [{ account, bytes: shardLog.heldBytes }])
+}
+
+const total = (counts: Readonly<Record<string, number>>): number =>
+  Object.values(counts).reduce((sum, count) => sum + count, 0)
+
+t.test(
+  'drop_oldest: what was written is kept, removed by reason or lost, over flights, a kill and damage',
+  async (t) => {
+    const FLIGHTS = 4
+    const EACH = 100
+    const PADDING = 20_000
+    const settings = { dlqBytesMax: 4 * MIB, segmentBytesMax: MIB }
+    const folder = t.testdir()
+    const first = openLetterLog(join(folder, 'one'), settings)
+    const isExact = async (letterLog: LetterLog, written: number) => {
+      const counts = countsOf(letterLog)
+      const numbers = await numbersIn(letterLog)
+      t.ok(letterLog.account.isExact, 'counts are those of the ranges')
+      t.equal(numbers.length, counts.records, 'records are those that can be read')
+      t.equal(new Set(numbers).size, numbers.length, 'each once')
+      t.equal(counts.written, written)
+      t.equal(counts.records + total(counts.removed) + total(counts.lost), written)
+      return { ...counts, numbers }
+    }
+    // Lanes of several shards refuse at once, while housekeeping makes room.
+    const flights = Array.from({ length: FLIGHTS }, async (_, flight) => {
+      for (let at = 0; at < EACH; at += 20) {
+        await first.write(lettersFrom(flight * EACH + at, 20, PADDING))
+        await first.shardLog.dropOldestWhile(() => first.shardLog.heldBytes > settings.dlqBytesMax)
+      }
+    })
+    await Promise.all(flights)
+    await first.shardLog.dropOldestWhile(() => first.shardLog.heldBytes > settings.dlqBytesMax)
+    let written = FLIGHTS * EACH
+    const dropped = await isExact(first, written)
+    t.same(Object.keys(dropped.removed), ['overflow_oldest'])
+    t.ok(total(dropped.removed) > 100, `${total(dropped.removed)} letters were dropped`)
+    t.ok(dropped.bytes <= settings.dlqBytesMax + MIB, `${dropped.bytes} bytes are held`)
+
+    // Some leave by a replay and a purge, here and there; then the process is killed.
+    const kept: number[] = []
+    for await (const found of scanLetters(first, 0, first.segments.endOffset)) {
+      if (found.kind === 'letter') kept.push(found.offset)
+    }
+    for (const offset of kept.slice(0, 10)) first.remove(offset, 'delivered')
+    for (const offset of kept.slice(20, 40)) first.remove(offset, 'dropped:operator')
+    await first.shardLog.settle()
+    const left = await isExact(first, written)
+    t.match(left.removed, { replayed: 10, operator: 20, ...dropped.removed })
+    cpSync(join(folder, 'one'), join(folder, 'two'), { recursive: true })
+    await first.close()
+
+    const second = openLetterLog(join(folder, 'two'), settings)
+    t.same(await isExact(second, written), left, 'the counts of before the kill')
+    // Refused once more, since their own cursor was behind: those have a letter.
+    await second.write([...left.numbers.slice(-5)].map((number) => letterOf(number, PADDING)))
+    await second.write(lettersFrom(1000, 200, PADDING))
+    written += 200
+    await second.shardLog.dropOldestWhile(() => second.shardLog.heldBytes > settings.dlqBytesMax)
+    const more = await isExact(second, written)
+    t.ok(Number(more.removed['overflow_oldest']) > total(dropped.removed), 'across the restart')
+    await second.close()
+
+    const shard = join(folder, 'two/dlq/out.search/shard-00')
+    const segment = readdirSync(shard)
+      .filter((name) => name.endsWith('.seg'))
+      .toSorted()[1]!
+    const bytes = readFileSync(join(shard, segment))
+    const at = bytes.length >> 1
+    bytes[at] = (bytes[at] ?? 0) ^ 1
+    writeFileSync(join(shard, segment), bytes)
+    const third = openLetterLog(join(folder, 'two'), settings)
+    t.match(countsOf(third), { lost: {}, written }, 'damage that nobody has passed is pending')
+    for await (const found of scanLetters(third, 0, third.segments.endOffset)) {
+      if (found.kind === 'hole') third.passHole(found)
+    }
+    const damaged = await isExact(third, written)
+    const lost = more.numbers.filter((number) => !damaged.numbers.includes(number))
+    t.ok(lost.length > 0, 'a frame is gone')
+    t.same(damaged.lost, { corrupt: lost.length })
+    t.same(damaged.removed, more.removed)
+    await third.close()
   }
 )
