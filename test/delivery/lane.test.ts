@@ -542,3 +542,27 @@ t.test('two records that always throw are found one after the other', async (t) 
   t.equal(l.fates.size, 16, 'all are finished')
   await l.stop()
 })
+
+t.test('Q35 rows of a refused key hold no slot, and are parked after park_after', async (t) => {
+  const parked: number[] = []
+  const l = lane({
+    frames: [[0, 10]],
+    sizes: { requestsMax: 1 },
+    flush: () => ({ kind: 'all', verdict: { kind: 'park', reason: 'denied' } }),
+    park: async (_, rows) => {
+      parked.push(...rows.flat())
+      return true
+    }
+  })
+  await settled()
+  t.equal(l.slots.inUse, 0, 'the rows left their slot')
+  t.equal(l.fates.size, 0)
+  for (let second = 0; second < 32; second++) {
+    l.clock.advance(1000)
+    await settled()
+  }
+  t.same(parked, range(0, 10), 'in order')
+  t.same([...new Set(l.fates.values())], ['moved'])
+  t.match(l.logged, ['key.parked'])
+  await l.stop()
+})
