@@ -208,6 +208,7 @@ export class QueueAppender implements Appender {
       )
       if (!isTaken) return false
       this.#unsyncedBytes += run.entries.length
+      target.room.took(run.entries.length)
     }
     if (target.room.isBlocked) target.room.lookAgain(this.#options.clock.monotonicMs())
     if (!target.isDirty) {

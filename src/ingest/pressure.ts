@@ -49,37 +49,45 @@ export interface RoomOptions {
 }
 
 /**
- * Room of one shard within a limit that it shares. What the others hold is looked up once per commit, and again before
- * anything is refused, so a message costs no look at all shards. Limit: a burst may pass the bound by what the other
- * threads take in one turn.
+ * Room of one shard within a limit that it shares. Shared memory is read once per commit, and again before anything is
+ * refused; a message costs a subtraction. Limit: a burst may pass the bound by what the other threads take in one turn, and
+ * what main declares is seen a turn later.
  */
 export class SharedRoom {
   readonly #options: RoomOptions
-  #othersBytes = 0
+  /** At the last look: whether main had declared that there is no room. */
+  #isDeclaredFull = false
+  /** Left at the last look, less what was taken since. Room that was made meanwhile is not in it. */
+  #leftBytes = 0
   #blockedSinceMs: number | null = null
   #blockedMs = 0
 
   constructor(options: RoomOptions) {
     this.#options = options
-    this.#lookAtOthers()
+    this.#look()
   }
 
   /** Whether the route takes another message now. */
   get verdict(): 'take' | 'full' | 'drop' {
-    const { control, overflow, writer } = this.#options
+    if (this.#hasRoom()) return 'take'
+    this.#look()
+    if (this.#hasRoom()) return 'take'
+    const { overflow, writer } = this.#options
     const { state } = writer
-    const isFull =
-      control.isFull || state === 'full' || (overflow !== 'drop_oldest' && this.#isOver())
-    if (isFull) return overflow === 'drop_newest' ? 'drop' : 'full'
-    return state === 'ok' ? 'take' : 'full'
+    const isFull = this.#isFull() || state === 'full'
+    return isFull && overflow === 'drop_newest' ? 'drop' : 'full'
+  }
+
+  /** So many bytes were appended. */
+  took(byteCount: number): void {
+    this.#leftBytes -= byteCount
   }
 
   /** After a commit: the others learn what is on its way here, and the other way round. */
   exchange(): void {
     const { control, others, writer } = this.#options
-    if (others.length === 0) return
-    control.setUnsyncedBytes(writer.unsyncedBytes)
-    this.#lookAtOthers()
+    if (others.length > 0) control.setUnsyncedBytes(writer.unsyncedBytes)
+    this.#look()
   }
 
   get isBlocked(): boolean {
@@ -102,23 +110,21 @@ export class SharedRoom {
     this.#options.control.setBlocked(isBlocked, this.#blockedMs)
   }
 
-  #isOver(): boolean {
-    if (this.#bytes() < this.#options.bytesMax) return false
-    this.#lookAtOthers()
-    return this.#bytes() >= this.#options.bytesMax
+  #hasRoom(): boolean {
+    return this.#options.writer.state === 'ok' && !this.#isFull()
+  }
+
+  #isFull(): boolean {
+    const isOver = this.#options.overflow !== 'drop_oldest' && this.#leftBytes <= 0
+    return this.#isDeclaredFull || isOver
   }
 
   /** On disk, and on the way there: a burst within one sync must not pass the bound. */
-  #bytes(): number {
-    const { control, writer } = this.#options
-    return control.pendingBytes + writer.unsyncedBytes + this.#othersBytes
-  }
-
-  #lookAtOthers(): void {
-    let byteCount = 0
-    for (const other of this.#options.others) {
-      byteCount += other.pendingBytes + other.unsyncedBytes
-    }
-    this.#othersBytes = byteCount
+  #look(): void {
+    const { bytesMax, control, others, writer } = this.#options
+    this.#isDeclaredFull = control.isFull
+    let byteCount = control.pendingBytes + writer.unsyncedBytes
+    for (const other of others) byteCount += other.pendingBytes + other.unsyncedBytes
+    this.#leftBytes = bytesMax - byteCount
   }
 }

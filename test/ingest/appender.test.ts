@@ -162,6 +162,7 @@ t.test('C11 a full route keeps the whole message out, of the other routes too', 
     }
   ]) {
     fill()
+    b.room.exchange()
     t.equal(appender.append(source, [run('x')], recorder()), 'full')
     t.same([a.writer.texts, b.writer.texts], [[], []])
   }
@@ -203,6 +204,7 @@ t.test('Q27 drop_newest counts what is gone apart from what its sender keeps', a
     const { appender, refused, source } = build([target])
     const listener = recorder()
     target.words[WORD.recoveredBytes] = 1000n
+    target.room.exchange()
     t.equal(appender.append(source, [run('x', { recordCount: 7 })], listener), 'taken')
     t.equal(appender.append(source, [run('x', { recordCount: 7 })], null), 'taken')
     t.same(listener.seen, [], 'never within the call')
@@ -232,6 +234,7 @@ t.test('Q26 drop_oldest takes beyond its bytes until main says that it is full',
   target.words[WORD.recoveredBytes] = 5000n
   t.equal(appender.append(source, [run('x')], null), 'taken')
   target.words[WORD.isFull] = 1n
+  target.room.exchange()
   t.equal(appender.append(source, [run('x')], null), 'full')
   t.end()
 })

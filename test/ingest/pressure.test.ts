@@ -47,10 +47,15 @@ function rooms(options: { bytesMax?: number; overflow?: 'block' | 'drop_oldest' 
 t.test('one shard may fill the whole limit, and all of them share it', (t) => {
   const { mine, other, room, writer } = rooms({})
   mine.words[WORD.appendedBytes] = 999n
+  room.exchange()
   t.equal(room.verdict, 'take')
+  room.took(1)
   writer.unsyncedBytes = 1
+  t.equal(room.verdict, 'full', 'what was taken since the last look counts')
+  room.exchange()
   t.equal(room.verdict, 'full', 'what is on its way counts')
   writer.unsyncedBytes = 0
+  t.equal(room.verdict, 'take', 'nothing is refused without a look')
   other.words[WORD.recoveredBytes] = 500n
   other.words[WORD.unsyncedBytes] = 100n
   t.equal(room.verdict, 'take', 'a message costs no look at the others')
@@ -79,9 +84,16 @@ t.test('a full disk is met as the route says', (t) => {
     ['drop_oldest', 'full'],
     ['drop_newest', 'drop']
   ] as const) {
-    const { room, writer } = rooms({ overflow })
+    const { mine, room, writer } = rooms({ overflow })
     writer.state = 'full'
     t.equal(room.verdict, verdict, overflow)
+    writer.state = 'ok'
+    mine.words[WORD.isFull] = 1n
+    t.equal(room.verdict, 'take', 'a message costs no look')
+    room.exchange()
+    t.equal(room.verdict, verdict, `${overflow}, declared by main`)
+    mine.words[WORD.isFull] = 0n
+    t.equal(room.verdict, 'take', 'nothing is refused without a look')
     writer.state = 'failed'
     t.equal(room.verdict, 'full', 'no policy helps a disk that fails')
   }
@@ -92,6 +104,7 @@ t.test('time without room is counted from the first message that found none', (t
   const { mine, room } = rooms({})
   room.lookAgain(100)
   mine.words[WORD.appendedBytes] = 1000n
+  room.exchange()
   room.blocked(1000)
   room.blocked(1500)
   t.equal(mine.words[WORD.isBlocked], 1n)

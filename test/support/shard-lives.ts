@@ -158,7 +158,7 @@ async function live(
   const stepCount = 20 + Math.floor(random() * 60)
   for (let step = 0; step < stepCount && !storage.isCrashed; step++) {
     const roll = random()
-    if (roll < 0.55) append(shard, storage, world, mutate)
+    if (roll < 0.55) append(shard, cursor, storage, world, mutate)
     else if (roll < 0.75) await deliver(shard, cursor, world, random)
     else if (roll < 0.85) await persist(shard, cursor, storage, mutate)
     else if (roll < 0.88) await drop(shard, cursor, world, storage)
@@ -200,6 +200,7 @@ async function ended(storage: SimulatedStorage, promise: Promise<unknown>): Prom
 
 function append(
   shard: ShardHarness,
+  cursor: Cursor,
   storage: SimulatedStorage,
   world: World,
   mutate: Mutation
@@ -213,7 +214,12 @@ function append(
     const isBig = random() < 0.05
     const tag = random() < 0.5 ? 'docker.web' : 'docker.db'
     const paddingBytes = isBig ? 20_000 : Math.floor(random() * 200)
+    const firstOffset = shard.writer.nextOffset
     const isTaken = shard.append(ids, { tag, paddingBytes })
+    // Such records would never be sent, and no count would say so.
+    if (isTaken && cursor.missing(firstOffset, firstOffset + count)[0]?.[0] !== firstOffset) {
+      world.findings.push(`offset ${firstOffset} is given out, and the cursor has finished it`)
+    }
     if (isTaken && mutate.isAckedEarly === true) for (const id of ids) world.acked.add(id)
   }
   shard.writer.commit()
