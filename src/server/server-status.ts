@@ -110,6 +110,7 @@ export class ServerStatus implements AdminSource {
   }
 
   metricsText(): Promise<string> {
+    this.#catchUp()
     return this.#options.metrics.text()
   }
 
@@ -118,11 +119,17 @@ export class ServerStatus implements AdminSource {
   }
 
   queues(): QueuesStatus {
+    this.#catchUp()
     return {
       shards: this.#options.shards().map((shardLog) => this.#shardStatus(shardLog)),
       cursors: this.#options.destinations.flatMap(cursorStatuses),
       ...this.#options.leftovers()
     }
+  }
+
+  /** Who has an ack and looks finds its records: main may not have heard the bell yet. */
+  #catchUp(): void {
+    for (const shardLog of this.#options.shards()) shardLog.refresh()
   }
 
   #shardStatus(shardLog: ShardLog): ShardStatus {
