@@ -323,9 +323,10 @@ export class ShardLog {
     }
   }
 
+  /** Up to what its writer has shown, though main may not have heard of the newest file yet. */
   account(cursor: Cursor): CursorAccount {
     this.#countNewest()
-    return cursor.account(this.endOffset)
+    return cursor.account(Math.max(this.endOffset, this.#word(WORD.visibleOffset)))
   }
 
   /** Something was finished: writes cursors and deletes segments, now or within a second. */

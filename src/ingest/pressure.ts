@@ -49,9 +49,9 @@ export interface RoomOptions {
 }
 
 /**
- * Room of one shard within a limit that it shares. Shared memory is read once per commit, and again before anything is
- * refused; a message costs a subtraction. Limit: a burst may pass the bound by what the other threads take in one turn, and
- * what main declares is seen a turn later.
+ * Room of one shard within a limit that it shares. Shared memory is read for the first message after a commit, and again
+ * before anything is refused; other messages cost a subtraction. Limit: a burst may pass the bound by what the other
+ * threads take, and what main declares goes unseen, until its commit.
  */
 export class SharedRoom {
   readonly #options: RoomOptions
@@ -59,17 +59,17 @@ export class SharedRoom {
   #isDeclaredFull = false
   /** Left at the last look, less what was taken since. Room that was made meanwhile is not in it. */
   #leftBytes = 0
+  #isStale = true
   #blockedSinceMs: number | null = null
   #blockedMs = 0
 
   constructor(options: RoomOptions) {
     this.#options = options
-    this.#look()
   }
 
   /** Whether the route takes another message now. */
   get verdict(): 'take' | 'full' | 'drop' {
-    if (this.#hasRoom()) return 'take'
+    if (!this.#isStale && this.#hasRoom()) return 'take'
     this.#look()
     if (this.#hasRoom()) return 'take'
     const { overflow, writer } = this.#options
@@ -87,7 +87,7 @@ export class SharedRoom {
   exchange(): void {
     const { control, others, writer } = this.#options
     if (others.length > 0) control.setUnsyncedBytes(writer.unsyncedBytes)
-    this.#look()
+    this.#isStale = true
   }
 
   get isBlocked(): boolean {
@@ -122,6 +122,7 @@ export class SharedRoom {
   /** On disk, and on the way there: a burst within one sync must not pass the bound. */
   #look(): void {
     const { bytesMax, control, others, writer } = this.#options
+    this.#isStale = false
     this.#isDeclaredFull = control.isFull
     let byteCount = control.pendingBytes + writer.unsyncedBytes
     for (const other of others) byteCount += other.pendingBytes + other.unsyncedBytes
