@@ -121,6 +121,7 @@ class Parts {
   readonly admin: { start(): Promise<string | null>; stop(): Promise<void> }
   readonly #watch = new AbortController()
   readonly #hurry = new AbortController()
+  readonly #isDrainOnly: boolean
   readonly #config: MillraceConfig
   readonly #disk: DiskHealth
   readonly #freeSpace: FreeSpace
@@ -131,6 +132,7 @@ class Parts {
   constructor(options: StartOptions) {
     const { config, log, registry, version } = options
     this.#config = config
+    this.#isDrainOnly = options.isDrainOnly
     this.store = new Store({
       config,
       storage: nodeStorage,
@@ -220,10 +222,16 @@ class Parts {
   async drain(timeoutMs: number): Promise<boolean> {
     const endMs = systemClock.monotonicMs() + timeoutMs
     const { signal } = this.#hurry
-    while (!this.delivery.isDrained && systemClock.monotonicMs() < endMs && !signal.aborted) {
+    // What is parked is known to be refused: a stop does not wait for it, giving the volume up does.
+    const isDone = () => (this.#isDrainOnly ? this.#isEmpty : this.delivery.isDrained)
+    while (!isDone() && systemClock.monotonicMs() < endMs && !signal.aborted) {
       await systemClock.sleep(DRAIN_LOOK_MS, signal).catch(() => undefined)
     }
-    return this.delivery.isDrained
+    return this.#isEmpty
+  }
+
+  get #isEmpty(): boolean {
+    return this.delivery.isDrained && this.parks.isEmpty
   }
 
   #routeShards(): ShardLog[] {

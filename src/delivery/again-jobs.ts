@@ -3,6 +3,7 @@
 // references; the records are in the queue.
 
 import type { FrameRef } from '../threads/messages.ts'
+import type { TriesSoFar } from './verdicts.ts'
 
 /** Offsets of all records that one row was made of, the row's own first. */
 export type RowOffsets = readonly number[]
@@ -13,6 +14,7 @@ export interface RowBatch {
   readonly rows: readonly RowOffsets[]
   /** In order, each once; they may hold other records too. */
   readonly frames: readonly FrameRef[]
+  readonly tries: TriesSoFar
 }
 
 export interface AgainJob extends RowBatch {
@@ -30,8 +32,8 @@ export class AgainJobs {
     return this.#jobs
   }
 
-  add({ rows, frames, failureCount }: AgainJob): void {
-    this.#jobs.push({ rows: rows.toSorted(byOwner), frames, failureCount })
+  add(job: AgainJob): void {
+    this.#jobs.push({ ...job, rows: job.rows.toSorted(byOwner) })
   }
 
   /** Half of the next job; the other half stays. */

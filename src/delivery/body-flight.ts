@@ -20,7 +20,8 @@ import {
   judge,
   type RefusedRow,
   retryAll,
-  type Tries
+  type Tries,
+  type TriesSoFar
 } from './verdicts.ts'
 
 const gzipAsync = promisify(gzip)
@@ -31,9 +32,9 @@ export interface Settlement {
   /** Settles when the dead letters are durable. */
   refused(rows: readonly RefusedRow[], tries: Tries): Promise<void>
   /** Rows whose body cannot be cut in the slot: render them again, fewer at once. */
-  renderAgain(rows: RowSet): void
+  renderAgain(rows: RowSet, tries: TriesSoFar): void
   /** Rows of a key that fails: they wait without a slot. */
-  leave(key: string, rows: RowSet): void
+  leave(key: string, rows: RowSet, tries: TriesSoFar): void
   /** Rows that somebody else finished before they were sent: what was joined into them goes with them. */
   passed(rows: RowSet): void
   /** Offsets [first, end) that rows from `start` to `end` may lie in, with what was joined into them. */
@@ -60,6 +61,8 @@ export interface FlightOptions {
   readonly settlement: Settlement
   readonly circuit: Circuit
   readonly keys: Keys
+  /** What was tried with these rows before they came into this slot. */
+  readonly tries: TriesSoFar
   /** Rows that had waited for their key; null: straight from the queue. */
   readonly heldKey: string | null
   /** Sent to see whether the key works again: its closed key does not stop it. */
@@ -101,7 +104,7 @@ export class BodyFlight {
   readonly #body: RenderedBody
   readonly #parts: Part[]
   /** When the first request went out, wall clock. */
-  #firstAttemptMs: number | null = null
+  #firstAttemptMs: number | null
   #passCount: number
   /** Being sent or settled: its rows cannot be taken away. */
   #busy: Part | null = null
@@ -110,6 +113,8 @@ export class BodyFlight {
     this.#options = options
     this.#body = body
     this.#passCount = options.passCount
+    const { attempt, firstAttemptMs, flushCount } = options.tries
+    this.#firstAttemptMs = firstAttemptMs
     const { compressed } = body
     this.#parts = [
       {
@@ -125,8 +130,8 @@ export class BodyFlight {
                 compressed.startByte + compressed.byteCount
               ),
         sha256: body.sha256,
-        attempt: 1,
-        flushCount: 0
+        attempt,
+        flushCount
       }
     ]
   }
@@ -239,13 +244,15 @@ export class BodyFlight {
     await this.#settle(part, judgement)
     this.#busy = null
     if (judgement.isSplit) return await this.#split(part)
+    const { attempt } = part
+    part.attempt++
     const left = this.#leaveFailed(part, judgement, outcome?.kind === 'all')
     if (left !== null && left.length === 0) {
       this.#parts.shift()
       return
     }
     if (left !== null && !(await this.#keepOnly(part, left))) return
-    await this.#wait(part, judgement)
+    await this.#wait(attempt, judgement)
   }
 
   /** Tells what works and what fails. Rows of closed keys leave; returns those that stay, null: all of them. */
@@ -275,7 +282,7 @@ export class BodyFlight {
       if (isLeaving || heldKey !== null) {
         // Rows of an unknown culprit stay together until one of them shows its key.
         const holder = isLeaving ? key : (heldKey ?? key)
-        this.#options.settlement.leave(holder, shift(ofKey, part.rowStart))
+        this.#options.settlement.leave(holder, shift(ofKey, part.rowStart), this.#triesOf(part))
       } else for (const row of ofKey) staying.push(row)
     }
     if (staying.length === rows.length) return retry
@@ -307,7 +314,7 @@ export class BodyFlight {
       else ofKey.push(row)
     }
     if (gone.size === 0) return true
-    for (const [key, rows] of gone) settlement.leave(key, rows)
+    for (const [key, rows] of gone) settlement.leave(key, rows, this.#triesOf(part))
     if (left.length > 0) return await this.#keepOnly(part, left)
     this.#parts.shift()
     return false
@@ -349,12 +356,17 @@ export class BodyFlight {
     }
   }
 
+  #triesOf({ attempt, flushCount }: Part): TriesSoFar {
+    return { attempt, flushCount, firstAttemptMs: this.#firstAttemptMs }
+  }
+
   /** Halves the part; each half starts its tries anew. */
   async #split(part: Part): Promise<void> {
     const { rows, settlement } = this.#options
     this.#parts.shift()
     if (!this.#isTiled(part)) {
-      settlement.renderAgain({ start: part.rowStart, end: part.rowEnd })
+      const tries = { ...this.#triesOf(part), attempt: 1 }
+      settlement.renderAgain({ start: part.rowStart, end: part.rowEnd }, tries)
       return
     }
     const middle = (part.rowStart + part.rowEnd) >>> 1
@@ -377,7 +389,7 @@ export class BodyFlight {
     const { rows, slot, settlement } = this.#options
     if (!this.#isTiled(part)) {
       this.#parts.splice(this.#parts.indexOf(part), 1)
-      settlement.renderAgain(shift(left, part.rowStart))
+      settlement.renderAgain(shift(left, part.rowStart), this.#triesOf(part))
       return false
     }
     let toByte = part.startByte
@@ -430,11 +442,10 @@ export class BodyFlight {
     part.compressed = await gzipAsync(plain, { level: 1 })
   }
 
-  async #wait(part: Part, judgement: Judgement): Promise<void> {
+  async #wait(failedAttempt: number, judgement: Judgement): Promise<void> {
     const { clock, onWait, random, retry, observer, signal } = this.#options
-    const delayMs = retryDelayMs(retry, part.attempt, random, judgement.retryAfterMs)
-    observer.retrying(judgement.retryReason, part.attempt, delayMs)
-    part.attempt++
+    const delayMs = retryDelayMs(retry, failedAttempt, random, judgement.retryAfterMs)
+    observer.retrying(judgement.retryReason, failedAttempt, delayMs)
     // Then the circuit says when.
     if (this.#options.circuit.isOpen) return
     onWait(1)

@@ -5,6 +5,7 @@
 
 import { HELD_ROWS_MAX, TASK_FRAMES_MAX } from '../core/limits.ts'
 import { byOwner, framesHolding, joinFrames, offsetsOf, type RowBatch } from './again-jobs.ts'
+import { joinTries, UNTRIED } from './verdicts.ts'
 
 export class HeldRows {
   readonly #byKey = new Map<string, RowBatch[]>()
@@ -38,7 +39,7 @@ export class HeldRows {
   hold(key: string, batch: RowBatch): void {
     if (batch.rows.length === 0) return
     const rows = batch.rows.toSorted(byOwner)
-    const sorted = { rows, frames: framesHolding(batch.frames, offsetsOf(rows)) }
+    const sorted = { ...batch, rows, frames: framesHolding(batch.frames, offsetsOf(rows)) }
     const batches = this.#byKey.get(key) ?? []
     this.#byKey.set(key, batches)
     // Bodies fail in any order; rows are tried in the order of the queue.
@@ -53,6 +54,7 @@ export class HeldRows {
     if (batches === undefined) return null
     const rows: (readonly number[])[] = []
     let frames: RowBatch['frames'] = []
+    let tries = UNTRIED
     for (let batch = batches.shift(); batch !== undefined; batch = batches.shift()) {
       const taken = batch.rows.slice(0, rowCountMax - rows.length)
       const joined = joinFrames(frames, framesHolding(batch.frames, offsetsOf(taken)))
@@ -62,13 +64,14 @@ export class HeldRows {
       }
       rows.push(...taken)
       frames = joined
+      tries = joinTries(tries, batch.tries)
       const left = batch.rows.slice(taken.length)
       if (left.length > 0) batches.unshift({ ...batch, rows: left })
       if (rows.length >= rowCountMax) break
     }
     if (batches.length === 0) this.#byKey.delete(key)
     this.#rowCount -= rows.length
-    return { rows, frames }
+    return { rows, frames, tries }
   }
 }
 

@@ -385,7 +385,7 @@ export class Lane {
     if (job.rows.length === 1 && isOver && !this.#options.signal.aborted) {
       return await this.#refuse(offsetsOf(job.rows), error)
     }
-    this.#later.renderAgain(job.rows, job.frames, failureCount)
+    this.#later.renderAgain(job.rows, job.frames, job.tries, failureCount)
     throw new Error(`rendering again failed: ${errorText(error)}`, { cause: error })
   }
 

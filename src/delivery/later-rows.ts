@@ -14,6 +14,7 @@ import {
 } from './again-jobs.ts'
 import { HeldRows } from './held-rows.ts'
 import type { Keys } from './keys.ts'
+import type { TriesSoFar } from './verdicts.ts'
 
 /** Rows of a key that works again are rendered by so many at most. */
 const HELD_JOB_ROWS = 1000
@@ -72,15 +73,21 @@ export class LaterRows {
     return this.#openFrames.length === 0 ? frames : joinFrames(this.#openFrames, frames)
   }
 
-  renderAgain(rows: readonly RowOffsets[], frames: readonly FrameRef[], failureCount = 0): void {
+  renderAgain(
+    rows: readonly RowOffsets[],
+    frames: readonly FrameRef[],
+    tries: TriesSoFar,
+    failureCount = 0
+  ): void {
     if (rows.length === 0) return
-    this.#again.add({ rows, frames: framesHolding(frames, offsetsOf(rows)), failureCount })
+    this.#again.add({ rows, frames: framesHolding(frames, offsetsOf(rows)), tries, failureCount })
   }
 
   /** Rows of a job that were not rendered come first again. */
   putBack(job: LaterJob, rows: readonly RowOffsets[], failureCount: number): void {
     if (rows.length === 0) return
-    const batch = { rows, frames: framesHolding(job.frames, offsetsOf(rows)) }
+    const { tries } = job
+    const batch = { rows, frames: framesHolding(job.frames, offsetsOf(rows)), tries }
     if (job.key === null) this.#again.putBack({ ...batch, failureCount })
     else this.held.hold(job.key, batch)
   }

@@ -16,6 +16,7 @@ import type { RetryPolicy } from './retry.ts'
 import { RowIndex } from './row-index.ts'
 import type { Slot, Slots } from './slots.ts'
 import { settleSteps, TaskSettlement, type WriteLetters } from './task-settlement.ts'
+import { UNTRIED } from './verdicts.ts'
 
 export interface TaskFlightsOptions {
   readonly source: LaneSource
@@ -118,12 +119,12 @@ export class TaskFlights {
       writeLetters,
       target: body.target,
       joined: result.joined,
-      onRenderAgain: (again) => {
-        later.renderAgain(again, frames)
+      onRenderAgain: (again, tries) => {
+        later.renderAgain(again, frames, tries)
         this.#onChange()
       },
-      onLeave: (key, left) => {
-        later.held.hold(key, { rows: left, frames })
+      onLeave: (key, left, tries) => {
+        later.held.hold(key, { rows: left, frames, tries })
         this.#onChange()
       }
     })
@@ -131,6 +132,7 @@ export class TaskFlights {
       ...this.#options.flight,
       circuit: this.#options.circuit,
       keys,
+      tries: job?.tries ?? UNTRIED,
       heldKey: job?.key ?? null,
       isTry: job?.isTry ?? false,
       isAnyHeld: () => !later.held.isEmpty,

@@ -8,7 +8,7 @@ import type { TaskResult } from '../threads/messages.ts'
 import type { RowOffsets } from './again-jobs.ts'
 import type { Settlement } from './body-flight.ts'
 import { eachOffsetRange, type RowIndex, type RowSet, rowList } from './row-index.ts'
-import { FIRST_TRY, type RefusedRow, type Tries } from './verdicts.ts'
+import { FIRST_TRY, type RefusedRow, type Tries, type TriesSoFar } from './verdicts.ts'
 
 export type Fate =
   | { readonly kind: 'delivered' }
@@ -46,8 +46,8 @@ export class TaskSettlement implements Settlement {
   readonly #writeLetters: WriteLetters
   readonly #target: string
   readonly #membersOf: ReadonlyMap<number, readonly number[]>
-  readonly #onRenderAgain: (rows: readonly RowOffsets[]) => void
-  readonly #onLeave: (key: string, rows: readonly RowOffsets[]) => void
+  readonly #onRenderAgain: (rows: readonly RowOffsets[], tries: TriesSoFar) => void
+  readonly #onLeave: (key: string, rows: readonly RowOffsets[], tries: TriesSoFar) => void
 
   constructor(options: {
     rows: RowIndex
@@ -55,8 +55,8 @@ export class TaskSettlement implements Settlement {
     writeLetters: WriteLetters
     target: string
     joined: TaskResult['joined']
-    onRenderAgain: (rows: readonly RowOffsets[]) => void
-    onLeave: (key: string, rows: readonly RowOffsets[]) => void
+    onRenderAgain: (rows: readonly RowOffsets[], tries: TriesSoFar) => void
+    onLeave: (key: string, rows: readonly RowOffsets[], tries: TriesSoFar) => void
   }) {
     this.#rows = options.rows
     this.#sink = options.sink
@@ -89,12 +89,12 @@ export class TaskSettlement implements Settlement {
     for (const { offsets } of letters) finishEach(this.#sink, offsets, { kind: 'dead_lettered' })
   }
 
-  renderAgain(rows: RowSet): void {
-    this.#onRenderAgain(this.#rowsOf(rows))
+  renderAgain(rows: RowSet, tries: TriesSoFar): void {
+    this.#onRenderAgain(this.#rowsOf(rows), tries)
   }
 
-  leave(key: string, rows: RowSet): void {
-    this.#onLeave(key, this.#rowsOf(rows))
+  leave(key: string, rows: RowSet, tries: TriesSoFar): void {
+    this.#onLeave(key, this.#rowsOf(rows), tries)
   }
 
   /** Members of a row may lie in frames before those of the task. */

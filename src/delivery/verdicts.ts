@@ -19,6 +19,28 @@ export interface Tries {
   readonly firstAttemptMs: number | null
 }
 
+/** What was tried with rows up to now; it goes with them when they leave their slot. */
+export interface TriesSoFar {
+  /** Number of the next try, from 1; anew for the halves of a body that was too large. */
+  readonly attempt: number
+  /** Requests that the rows were part of. */
+  readonly flushCount: number
+  /** Wall clock; null: never sent. */
+  readonly firstAttemptMs: number | null
+}
+
+export const UNTRIED: TriesSoFar = { attempt: 1, flushCount: 0, firstAttemptMs: null }
+
+/** Of rows that waited apart and travel together: the most that any of them had. */
+export function joinTries(one: TriesSoFar, other: TriesSoFar): TriesSoFar {
+  const firstMs = [one.firstAttemptMs, other.firstAttemptMs].filter((ms) => ms !== null)
+  return {
+    attempt: Math.max(one.attempt, other.attempt),
+    flushCount: Math.max(one.flushCount, other.flushCount),
+    firstAttemptMs: firstMs.length === 0 ? null : Math.min(...firstMs)
+  }
+}
+
 /** Refused without having been sent, or at the first try. */
 export const FIRST_TRY: Tries = { attempts: 1, firstAttemptMs: null }
 

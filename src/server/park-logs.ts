@@ -62,6 +62,11 @@ export class ParkLogs {
     }
   }
 
+  /** Nothing is set aside. */
+  get isEmpty(): boolean {
+    return [...this.#logs.values()].every((log) => (log.account()?.pending ?? 0) === 0)
+  }
+
   /** Parks that were ever used. */
   status(): ParkedStatus[] {
     return [...this.#logs.values()].flatMap((log) => {

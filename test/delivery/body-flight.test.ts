@@ -5,6 +5,7 @@ import { Circuit } from '../../src/delivery/circuit.ts'
 import { OpenKeys } from '../../src/delivery/keys.ts'
 import { DEFAULT_RETRY } from '../../src/delivery/retry.ts'
 import { ROW_INDEX_BYTES, RowIndex, rowList } from '../../src/delivery/row-index.ts'
+import { UNTRIED } from '../../src/delivery/verdicts.ts'
 import type { Batch, FlushOutcome, Output, RenderedBody } from '../../src/plugin/output.ts'
 import { FakeClock, settled } from '../support/fake-clock.ts'
 
@@ -56,6 +57,7 @@ function fixture(texts: string[], answer: (batch: Batch, call: number) => unknow
     rows,
     circuit: new Circuit(clock, () => 0.5, DEFAULT_RETRY),
     keys: new OpenKeys(),
+    tries: UNTRIED,
     heldKey: null,
     isTry: false,
     isAnyHeld: () => false,

@@ -5,7 +5,7 @@ import { eventually } from '../support/eventually.ts'
 import { FakeOpenSearch } from '../support/fake-opensearch.ts'
 import { freePort } from '../support/free-port.ts'
 import { queuesOf } from '../support/numbered-load.ts'
-import { type RouterProcess, startRouter } from '../support/router-process.ts'
+import { RouterProcess, startRouter } from '../support/router-process.ts'
 
 const LIMIT_MS = 60_000
 const DENIED = {
@@ -40,6 +40,18 @@ outputs:
     search,
     folder,
     start: () => startRouter(t, { folder, config, adminPort }),
+    /** Ends by itself. */
+    drain(drainTimeout: string) {
+      const drained = `${config}drain_timeout: ${drainTimeout}\n`
+      const router = new RouterProcess({
+        folder,
+        config: drained,
+        adminPort,
+        args: ['--drain-only']
+      })
+      t.teardown(() => router.kill())
+      return router
+    },
     /** Posts records of each key in turn. */
     async post(keys: readonly string[], rounds: number) {
       const records = Array.from({ length: rounds }, () => keys.map((k) => ({ k, seq: seq++ })))
@@ -135,6 +147,58 @@ t.test(
     await post(['bad'], 10)
     await eventually('its records flow again', LIMIT_MS, () => seqsOf('bad').length === 210)
     t.match((await lookAt(router)).cursor, { moved: 200 })
+    t.equal(await router.stop(), 0)
+  }
+)
+
+t.test('--drain-only ends with 75 while records are parked, and with 0 when none is', async (t) => {
+  const { drain, post, search, seqsOf, start } = await setUp(t)
+  const router = await start()
+  search.itemFaults(DENIED)
+  await post(['bad', 'one'], 50)
+  await eventually('the refused index is parked', LIMIT_MS, async () => {
+    const { cursor, park } = await lookAt(router)
+    return cursor.pending === 0 && park?.records === 50
+  })
+  t.equal(await router.stop(), 0, 'a stop does not wait for it')
+  const late = drain('500ms')
+  t.equal(await late.exit, 75, late.log.slice(-500))
+  t.equal(seqsOf('bad').length, 0)
+  search.itemFaults()
+  const done = drain('60s')
+  t.equal(await done.exit, 0, done.log.slice(-500))
+  t.equal(seqsOf('bad').length, 50, 'the park is drained too')
+})
+
+t.test(
+  'Q35 one of 1,000 indices is refused: the others arrive; mended, each is in order',
+  async (t) => {
+    const { post, search, seqsOf, start } = await setUp(t)
+    const router = await start()
+    search.itemFaults(DENIED)
+    const good = Array.from({ length: 999 }, (_, at) => `i${at}`)
+    const keys = [...good.slice(0, 500), 'bad', ...good.slice(500)]
+    for (let batch = 0; batch < 4; batch++) await post(keys, 3)
+    const look = await eventually('others have all, it is parked', LIMIT_MS, async () => {
+      const look = await lookAt(router)
+      return look.cursor.pending === 0 && look.park?.records === 12 ? look : null
+    })
+    t.match(look.cursor, { delivered: 999 * 12, moved: 12 })
+    t.match(look.park, { keys: 1 })
+    balance(t, look)
+    search.itemFaults()
+    await post(keys, 3)
+    await eventually('all is delivered', LIMIT_MS, async () => {
+      const { cursor, park } = await lookAt(router)
+      return cursor.pending === 0 && park?.pending === 0 && search.documents.length === 15_000
+    })
+    const seqs = seqsOf('bad')
+    t.same(
+      seqs,
+      seqs.toSorted((one, other) => one - other),
+      'in order'
+    )
+    t.equal(new Set(seqs).size, 15)
     t.equal(await router.stop(), 0)
   }
 )
