@@ -29,7 +29,7 @@ export async function listLogs(
   return logsOf(view)
     .filter((log) => log.startsWith('dlq/'))
     .map((log) => {
-      const shards = [...openShards(view, log)].map((shard) => ({
+      const shards = [...openShards(view, log, io)].map((shard) => ({
         account: accountOfShard(shard),
         bytes: shard.listing.live.reduce((sum, { byteCount }) => sum + byteCount, 0)
       }))
@@ -48,7 +48,7 @@ export async function showLetters(
   const test = compileLetterTest(where, Date.now())
   const view = await openDirectory(options, io)
   const views: DeadLetterView[] = []
-  for (const shard of openShards(view, `dlq/${log}`)) {
+  for (const shard of openShards(view, `dlq/${log}`, io)) {
     views.push(...(await newestViews(lettersOf(shard, io), test, limit)))
   }
   return views.sort((one, other) => other.timeMs - one.timeMs).slice(0, limit)
@@ -63,7 +63,7 @@ export async function streamLetters(
   const test = compileLetterTest(where, Date.now())
   const view = await openDirectory(options, io)
   let left = limit ?? Number.POSITIVE_INFINITY
-  for (const shard of openShards(view, `dlq/${log}`)) {
+  for (const shard of openShards(view, `dlq/${log}`, io)) {
     for await (const found of lettersOf(shard, io)) {
       if (found.kind === 'hole' || !test(found)) continue
       if (left-- <= 0) return
@@ -72,7 +72,7 @@ export async function streamLetters(
   }
 }
 
-function* openShards(view: StoreView, log: string): Generator<ReadableShard> {
+function* openShards(view: StoreView, log: string, io: CliIo): Generator<ReadableShard> {
   if (!logsOf(view).includes(log)) {
     const known = logsOf(view).filter((name) => name.startsWith('dlq/'))
     throw new MillraceError(
@@ -82,6 +82,11 @@ function* openShards(view: StoreView, log: string): Generator<ReadableShard> {
   }
   for (const path of shardsOfLog(view, log)) {
     const shard = openShardView(view, path)
+    if (finishedOf(shard) === null) {
+      io.error(
+        `warning: ${shard.path}: what left the log cannot be read: every stored letter is taken to be there\n`
+      )
+    }
     try {
       yield shard
     } finally {
@@ -92,14 +97,13 @@ function* openShards(view: StoreView, log: string): Generator<ReadableShard> {
 
 /** Letters, and a warning for each stretch that cannot be read. */
 async function* lettersOf(shard: ReadableShard, io: CliIo): ReturnType<typeof scanLetters> {
-  const finished = shard.cursors.find(({ output }) => output === REPLAYED)?.finished ?? null
   const letters: LetterShard = {
     log: shard.log.slice('dlq/'.length),
     shardNumber: shard.shardNumber,
     path: shard.path,
     logId: shard.logId,
     segments: shard.segments,
-    gone: finished === null ? null : goneOf(finished)
+    gone: goneOf(shard)
   }
   for await (const found of scanLetters(letters, 0, shard.segments.endOffset)) {
     if (found.kind === 'hole') warn(shard, found, io)
@@ -107,17 +111,25 @@ async function* lettersOf(shard: ReadableShard, io: CliIo): ReturnType<typeof sc
   }
 }
 
-const goneOf = (finished: NonNullable<ReadableShard['cursors'][number]['finished']>) => ({
-  lowOffset: finished.low,
-  has: (offset: number) => finished.has(offset)
-})
+const finishedOf = ({ cursors }: ReadableShard) =>
+  cursors.find(({ output }) => output === REPLAYED)?.finished ?? null
 
+function goneOf(shard: ReadableShard): LetterShard['gone'] {
+  const finished = finishedOf(shard)
+  if (finished === null) return null
+  return { lowOffset: finished.low, has: (offset) => finished.has(offset) }
+}
+
+/** Says how many letters a stretch that cannot be read had; none that left, and none that was never acked. */
 function warn(shard: ReadableShard, { endOffset, firstOffset, reason }: LetterHole, io: CliIo) {
-  // Below the oldest file nothing was: a log may have lost its cursor.
+  if (reason === 'unacked') return
+  // Without a cursor nothing is known of what was below the oldest file.
   const first = Math.max(firstOffset, shard.segments.oldestOffset)
-  if (first >= endOffset) return
+  const missing = finishedOf(shard)?.missing(firstOffset, endOffset) ?? [[first, endOffset]]
+  const count = missing.reduce((sum, [from, to]) => sum + Math.max(0, to - from), 0)
+  if (count === 0) return
   io.error(
-    `warning: ${shard.path}: letters ${first} to ${endOffset - 1} cannot be read (${reason})\n`
+    `warning: ${shard.path}: ${count} letters between ${firstOffset} and ${endOffset - 1} cannot be read (${reason})\n`
   )
 }
 
