@@ -43,7 +43,7 @@ outputs:
     })
     if (answer.status !== 200) throw new Error(`${answer.status} ${await answer.text()}`)
   }
-  return { search, start, post, folder }
+  return { search, start, post, folder, url: `http://127.0.0.1:${http}` }
 }
 
 export async function cursor(router: RouterProcess): Promise<CursorStatus> {

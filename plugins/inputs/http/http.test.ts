@@ -98,6 +98,16 @@ t.test('W04 good lines are stored, a bad one is a dead letter', async (t) => {
   )
 })
 
+t.test('W04 a long body may have a bad line after each good one', async (t) => {
+  const { host, url } = await httpHost(t)
+  const pair = `{"a":"${'x'.repeat(20_000)}"}\n{"b":\n`
+  const count = 150
+  t.equal((await post(url, '/t', pair.repeat(count), NDJSON)).status, 200)
+  t.equal(host.recordCount(), count)
+  const [letter] = host.records('dlq/in.web').map(({ record }) => record as { bytes: Uint8Array })
+  t.equal(Buffer.from(letter?.bytes ?? []).toString(), '{"b":\n'.repeat(count))
+})
+
 t.test('W05 MessagePack maps, arrays of maps and entries', async (t) => {
   const { host, url } = await httpHost(t)
   const stream = Buffer.concat([encode([[1, {}], { c: 1 }]), encode([2, { c: 2 }])])

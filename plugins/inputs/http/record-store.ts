@@ -77,8 +77,10 @@ export class RecordStore {
         ...(hasOwnTime ? { timeKey: rules.timeKey ?? '' } : {})
       })
       if (result === null) return false
-      gathered.blocks.push(result.bytes)
-      if (result.valueCount > 0) gathered.entries.push(result.bytes)
+      const entries = result.error === null ? result.bytes : this.#shrunk(result.bytes)
+      if (entries === null) return false
+      gathered.blocks.push(entries)
+      if (result.valueCount > 0) gathered.entries.push(entries)
       if (result.error === null) return true
       gathered.firstError ??= placeOf(result.error, start)
       const badStart = start + result.error.valueStartByte
@@ -90,6 +92,18 @@ export class RecordStore {
       start = badEnd
     }
     return true
+  }
+
+  /**
+   * What came before a bad line, in a block of its size: it was read into one for all of the rest, and a body may have
+   * many bad lines. Null: no memory.
+   */
+  #shrunk(bytes: Buffer): Buffer | null {
+    const { kernel } = this.#context
+    const block = kernel.borrow(Math.max(1, bytes.length))
+    if (block !== null) bytes.copy(block)
+    kernel.giveBack(bytes)
+    return block?.subarray(0, bytes.length) ?? null
   }
 
   /** Maps, arrays of maps, `[time, map]` and `[[time, meta], map]`, one after another. False: no memory. */
