@@ -273,7 +273,8 @@ class Parts {
       leftovers: () => ({
         orphans: this.store.orphans,
         removed: this.store.removed,
-        parked: this.parks.status()
+        parked: this.parks.status(),
+        letters: this.deadLetters.shardStatus()
       }),
       letters: new LetterJobs({
         config: this.#config,

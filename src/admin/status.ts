@@ -40,6 +40,23 @@ export interface ParkedStatus {
   readonly pending: number
 }
 
+/** A shard of a log of dead letters: what became of every letter. The identity of the queue holds over these fields too. */
+export interface LetterShardStatus {
+  /** `out.search`, `in.web`, `unmatched`. */
+  readonly log: string
+  /** `00` */
+  readonly shard: string
+  readonly appended: number
+  /** Replayed, duplicates among them. */
+  readonly delivered: number
+  readonly duplicateSuppressed: number
+  /** Written once more at the end of the log. */
+  readonly moved: number
+  readonly dropped: Readonly<Record<string, number>>
+  readonly lost: Readonly<Record<string, number>>
+  readonly pending: number
+}
+
 export interface ShardStatus {
   readonly route: string
   readonly shard: string
@@ -81,6 +98,8 @@ export interface QueuesStatus {
   readonly orphans: readonly OrphanStatus[]
   /** Parks that were ever used. */
   readonly parked: readonly ParkedStatus[]
+  /** Logs that ever held a dead letter. */
+  readonly letters: readonly LetterShardStatus[]
 }
 
 export interface DeadLetterLogStatus {
@@ -252,6 +271,8 @@ export interface QueueChanges {
 export interface StoreInfo {
   /** Absolute, on the server's machine. */
   readonly dataDir: string
+  /** By route: which losses its policy allows, for whoever judges damage. */
+  readonly durability: Readonly<Record<string, 'sync' | 'interval' | 'os' | 'memory'>>
 }
 
 export interface Health {

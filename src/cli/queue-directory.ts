@@ -4,11 +4,15 @@
 
 import { resolve } from 'node:path'
 import type { StoreInfo } from '../admin/status.ts'
-import type { StoreKeys } from '../core/encryption-keys.ts'
 import { errnoOf, MillraceError } from '../core/errors.ts'
 import { createFrameHash, type HashExports } from '../kernel/frame-hash.ts'
 import { instantiateKernel } from '../kernel/instance.ts'
-import { openStoreView, type StoreView } from '../storage/inspect-store.ts'
+import {
+  openStoreView,
+  policyOf,
+  type StoreView,
+  type ViewOptions
+} from '../storage/inspect-store.ts'
 import { nodeStorage } from '../storage/storage.ts'
 import { askAdminJson } from './admin-client.ts'
 import type { CliIo } from './io.ts'
@@ -20,16 +24,23 @@ const KERNEL_BYTES = 1024 * 1024
 /** Opens the directory for reading. Throws MR_ADMIN when none was named and no server runs. */
 export async function openDirectory(options: DirectoryOptions, io: CliIo): Promise<StoreView> {
   const hash = createFrameHash(instantiateKernel<HashExports>({ memoryBytes: KERNEL_BYTES }))
-  const { dataDir, keys } = await placeOf(options, io)
-  const view = openStoreView(nodeStorage, dataDir, hash, keys)
+  const { dataDir, ...known } = await placeOf(options, io)
+  const view = openStoreView(nodeStorage, dataDir, hash, known)
   for (const fault of view.faults) io.error(`warning: ${dataDir}/${fault}\n`)
   return view
 }
 
-interface StorePlace {
+/** Says on which guess the judgement of a log rests, where there was something to judge. */
+export function warnOfPolicy(view: StoreView, log: string, io: CliIo): void {
+  const { durability, isAssumed } = policyOf(view, log)
+  if (!isAssumed) return
+  io.error(
+    `note: ${log}: judged as under durability: ${durability}, which is assumed; -c tells the policy of the route\n`
+  )
+}
+
+interface StorePlace extends ViewOptions {
   readonly dataDir: string
-  /** Null: encrypted frames stay locked. */
-  readonly keys: StoreKeys | null
 }
 
 async function placeOf(options: DirectoryOptions, io: CliIo): Promise<StorePlace> {
@@ -37,11 +48,13 @@ async function placeOf(options: DirectoryOptions, io: CliIo): Promise<StorePlace
   if (options.config.length > 0 || options.configDir !== undefined) {
     const { requireConfig } = await import('./config-source.ts')
     const { config } = requireConfig([], options, io)
-    return { dataDir: named ?? config.dataDir, keys: config.queue.keys }
+    const durabilities = new Map(config.routes.map(({ durability, id }) => [id, durability]))
+    return { dataDir: named ?? config.dataDir, keys: config.queue.keys, durabilities }
   }
-  if (named !== null) return { dataDir: named, keys: null }
-  const { dataDir } = await askServer(options)
-  if (nodeStorage.stat(dataDir) !== null) return { dataDir, keys: null }
+  if (named !== null) return { dataDir: named }
+  const { dataDir, durability } = await askServer(options)
+  const durabilities = new Map(Object.entries(durability))
+  if (nodeStorage.stat(dataDir) !== null) return { dataDir, durabilities }
   throw new MillraceError(
     'MR_USAGE',
     `the server writes to ${dataDir}, which is not on this machine; run the command there, or say --data-dir`

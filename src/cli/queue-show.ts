@@ -13,7 +13,7 @@ import {
   type ReadableShard,
   type ShardView
 } from '../storage/inspect-shard.ts'
-import { type StoreView, shardsOfLog } from '../storage/inspect-store.ts'
+import { type LogPolicy, policyOf, type StoreView, shardsOfLog } from '../storage/inspect-store.ts'
 import { type Checked, verifyShard } from '../storage/inspect-verify.ts'
 import { decodeSegmentHeader } from '../storage/segment-file.ts'
 import { readFooter } from '../storage/segment-scan.ts'
@@ -58,25 +58,38 @@ type CursorJson = ReturnType<typeof cursorJson> & {
   readonly lagMs: number | null
 }
 
+type ArchivedJson = ReturnType<typeof cursorJson> & {
+  readonly file: string
+  readonly removedMs: number
+}
+
 interface ShardJson {
   readonly path: string
   /** Null: META cannot be read, so nothing in the segments can be checked. */
   readonly endOffset: number | null
   readonly segments: readonly SegmentJson[]
+  readonly durability: LogPolicy
   readonly cursors: readonly CursorJson[]
+  /** Of destinations that the route no longer has. */
+  readonly archived: readonly ArchivedJson[]
   readonly superseded: readonly string[]
   readonly unknown: readonly string[]
 }
 
 function shardJson(view: StoreView, path: string, nowMs: number): ShardJson {
   const shard = view.meta === null ? null : openShardView(view, path)
-  const { cursors, listing } = shard ?? listShardView(view, path)
+  const { archived, cursors, listing, log } = shard ?? listShardView(view, path)
   try {
     return {
       path,
       endOffset: shard?.segments.endOffset ?? null,
+      durability: policyOf(view, log),
       segments: shard === null ? listedSegments(listing.live) : segmentsOf(shard),
       cursors: cursors.map((cursor) => ({ ...cursorJson(cursor), ...lagOf(shard, cursor, nowMs) })),
+      archived: archived.map((cursor) => {
+        const { file, removedMs } = cursor
+        return { ...cursorJson(cursor), file, removedMs }
+      }),
       superseded: listing.superseded.map((segment) => nameOf(segment.path)),
       unknown: listing.unknown
     }
@@ -184,15 +197,31 @@ function shardText(shard: ShardJson): string {
     ...shard.unknown.map((name) => `  ${name}: not a file of the queue\n`)
   ]
   const end = shard.endOffset === null ? '' : `, ends at ${shard.endOffset}`
-  return `${shard.path}${end}\n${segments}${others.join('')}${cursorTable(shard.cursors)}\n`
+  return `${shard.path}${end}\n${segments}${others.join('')}${cursorTable(shard.cursors)}${archivedTable(shard.archived)}\n`
+}
+
+const outcomes = (counts: Readonly<Record<string, { readonly records: number }>>): string =>
+  Object.entries(counts)
+    .map(([name, { records }]) => `${name} ${records}`)
+    .join(', ')
+
+function archivedTable(archived: readonly ArchivedJson[]): string {
+  if (archived.length === 0) return ''
+  return table(
+    ['  ARCHIVED', 'BEGAN', 'FINISHED', 'RANGES', 'REMOVED', 'OUTCOMES'],
+    archived.map((cursor) => [
+      `  ${cursor.output}`,
+      cursor.isReadable ? cursor.origin : '-',
+      cursor.isReadable ? cursor.low : '-',
+      cursor.isReadable ? cursor.ranges.length : '-',
+      timeText(cursor.removedMs),
+      cursor.isReadable ? outcomes(cursor.counts) : 'cannot be read'
+    ])
+  )
 }
 
 function cursorTable(cursors: readonly CursorJson[]): string {
   if (cursors.length === 0) return ''
-  const outcomes = (counts: Readonly<Record<string, { readonly records: number }>>) =>
-    Object.entries(counts)
-      .map(([name, { records }]) => `${name} ${records}`)
-      .join(', ')
   return table(
     ['  DESTINATION', 'BEGAN', 'FINISHED', 'RANGES', 'PENDING', 'ABOUT', 'WAITS SINCE', 'OUTCOMES'],
     cursors.map((cursor) => [

@@ -2,14 +2,20 @@
 // `millrace queue verify`: what is damaged in the files, and what it costs each destination. Exit 0: nothing is; notes
 // alone, as a torn end after a kill, are no damage. Exit 1: damage.
 
+import { posix } from 'node:path'
 import { EXIT } from '../core/errors.ts'
 import { formatBytes } from '../core/units.ts'
 import { openShardView } from '../storage/inspect-shard.ts'
-import { type StoreView, shardsOfLog } from '../storage/inspect-store.ts'
-import { type Checked, type Finding, verifyShard } from '../storage/inspect-verify.ts'
+import { type LogPolicy, policyOf, type StoreView, shardsOfLog } from '../storage/inspect-store.ts'
+import {
+  type Checked,
+  type Finding,
+  type FindingKind,
+  verifyShard
+} from '../storage/inspect-verify.ts'
 import { type CliIo, Exit } from './io.ts'
 import type { DirectoryOptions } from './options.ts'
-import { openDirectory } from './queue-directory.ts'
+import { openDirectory, warnOfPolicy } from './queue-directory.ts'
 
 interface VerifyOptions extends DirectoryOptions {
   readonly deep?: boolean
@@ -22,7 +28,12 @@ interface Verdict extends Checked {
   notes: number
   /** Durable records that cannot be read. */
   lostRecords: number
+  /** By log: what its policy may lose decides whether records are damaged, unsynced or were never acked. */
+  durability: Readonly<Record<string, LogPolicy>>
 }
+
+/** Findings that are told apart by the policy of the log. */
+const JUDGED: readonly FindingKind[] = ['records', 'unsynced', 'unacked']
 
 export async function verify(
   routes: readonly string[],
@@ -41,15 +52,22 @@ export async function verify(
     frames: 0,
     records: 0,
     bytes: 0,
-    locked: 0
+    locked: 0,
+    durability: Object.fromEntries(
+      paths.map(posix.dirname).map((log) => [log, policyOf(view, log)])
+    )
   }
+  /** Logs whose findings depend on their policy. */
+  const judged = new Set<string>()
   for (const finding of findings(view, paths, verdict)) {
+    if (JUDGED.includes(finding.kind)) judged.add(posix.dirname(finding.shard))
     if (finding.isDamage) verdict.damages++
     else verdict.notes++
     if (finding.isDamage) verdict.lostRecords += finding.recordCount
     io.out(options.json === true ? `${JSON.stringify(finding)}\n` : findingText(finding))
   }
   io.out(options.json === true ? `${JSON.stringify(verdict)}\n` : verdictText(verdict))
+  for (const log of judged) warnOfPolicy(view, log, io)
   if (verdict.damages > 0) throw new Exit(EXIT.failure)
 }
 

@@ -3,7 +3,7 @@
 // `unmatched`, which ingest threads write; and what outputs and inputs left that are no longer configured.
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { DeadLetterLogStatus } from '../admin/status.ts'
+import type { DeadLetterLogStatus, LetterShardStatus } from '../admin/status.ts'
 import type { MillraceConfig } from '../config/schema.ts'
 import type { DeadLetter } from '../delivery/dead-letter-record.ts'
 import type { ShardLog } from '../delivery/shard-log.ts'
@@ -103,6 +103,24 @@ export class DeadLetterLogs {
         )
       )
       .filter(({ written }) => written > 0)
+  }
+
+  /** Every shard of the logs that ever held a letter. */
+  shardStatus(): LetterShardStatus[] {
+    const shards = [...this.#logs.values()].flat()
+    return shards
+      .map(({ account, log, shardLog }) => ({
+        log,
+        shard: shardLog.label,
+        appended: account.appended,
+        delivered: account.delivered + account.duplicateSuppressed,
+        duplicateSuppressed: account.duplicateSuppressed,
+        moved: account.moved,
+        dropped: account.dropped,
+        lost: account.lost,
+        pending: account.pending
+      }))
+      .filter(({ appended }) => appended > 0)
   }
 
   /** Makes room: oldest segments of logs over their quota, which the shards of a log share evenly. */

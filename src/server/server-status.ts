@@ -35,7 +35,7 @@ export interface StatusOptions {
   readonly destinations: readonly Destination[]
   readonly changes: QueueChanges
   /** What old configurations left. */
-  readonly leftovers: () => Pick<QueuesStatus, 'orphans' | 'removed' | 'parked'>
+  readonly leftovers: () => Pick<QueuesStatus, 'orphans' | 'removed' | 'parked' | 'letters'>
   readonly letters: LetterSource
   readonly jobs: JobSource
   readonly replays: QueueReplaySource
@@ -77,7 +77,9 @@ export class ServerStatus implements AdminSource {
   }
 
   store(): StoreInfo {
-    return { dataDir: this.#options.config.dataDir }
+    const { dataDir, routes } = this.#options.config
+    const durability = Object.fromEntries(routes.map((route) => [route.id, route.durability]))
+    return { dataDir, durability }
   }
 
   addresses(): Addresses {

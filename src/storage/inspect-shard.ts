@@ -6,14 +6,14 @@
 import path from 'node:path'
 import { errnoOf, MillraceError } from '../core/errors.ts'
 import { logIdOf } from '../core/position.ts'
-import type { Durability } from './append.ts'
+import { listCursors } from './cursor-archive.ts'
 import { type CursorContent, decodeCursorSlot } from './cursor-slot.ts'
 import { readTolerant } from './damage-read.ts'
 import { FinishedRanges } from './finished-ranges.ts'
 import { CURSOR_FILE_BYTES, CURSOR_SLOT } from './format.ts'
-import type { StoreView } from './inspect-store.ts'
+import { policyOf, type StoreView } from './inspect-store.ts'
 import { examineLog } from './log-end.ts'
-import { cursorSalt, parseShardDirectoryName } from './segment-names.ts'
+import { cursorFileName, cursorSalt, parseShardDirectoryName } from './segment-names.ts'
 import type { RecoveryResult } from './segments.ts'
 import { listShard, type ShardListing } from './shard-directory.ts'
 import { ShardSegments } from './shard-segments.ts'
@@ -28,6 +28,12 @@ export interface CursorView {
   readonly finished: FinishedRanges | null
 }
 
+/** The cursor of a destination that its route no longer has, put away under another name: it waits for nothing. */
+export interface ArchivedView extends CursorView {
+  readonly file: string
+  readonly removedMs: number
+}
+
 /** Names, sizes and cursors; no segment was opened. */
 export interface ShardView {
   readonly store: StoreView
@@ -40,6 +46,7 @@ export interface ShardView {
   readonly logId: Buffer | null
   readonly listing: ShardListing
   readonly cursors: readonly CursorView[]
+  readonly archived: readonly ArchivedView[]
 }
 
 /** A shard whose records can be read. */
@@ -57,7 +64,7 @@ export function listShardView(store: StoreView, shardPath: string): ShardView {
   for (let attempt = 0; attempt < LISTINGS_MAX; attempt++) {
     // Cursors are durable before a file goes: read in this order, no cursor is behind the oldest file.
     const listing = listShard(store.storage, directory)
-    const cursors = readCursors(store, directory, logId)
+    const { archived, cursors } = readCursors(store, directory, logId)
     const again = listShard(store.storage, directory)
     view = {
       store,
@@ -67,7 +74,8 @@ export function listShardView(store: StoreView, shardPath: string): ShardView {
       directory,
       logId,
       listing: again,
-      cursors
+      cursors,
+      archived
     }
     if (again.live[0]?.firstOffset === listing.live[0]?.firstOffset) break
   }
@@ -76,11 +84,7 @@ export function listShardView(store: StoreView, shardPath: string): ShardView {
 }
 
 /** Scans the last segment, as a start would. Throws MR_STORE_META where no hash can be checked. */
-export function openShardView(
-  store: StoreView,
-  shardPath: string,
-  durability: Durability = 'sync'
-): ReadableShard {
+export function openShardView(store: StoreView, shardPath: string): ReadableShard {
   const view = listShardView(store, shardPath)
   const { decoder, hash, meta, storage } = store
   if (meta === null || view.logId === null) {
@@ -90,6 +94,7 @@ export function openShardView(
     )
   }
   const { logId } = view
+  const { durability } = policyOf(store, view.log)
   const log = { storage, hash, storeSecret: meta.secret, logId, decoder, durability }
   const cursorHighOffset = Math.max(0, ...view.cursors.map(({ finished }) => finished?.high ?? 0))
   const recovered = examineLog({ ...log, cursorHighOffset }, view.listing)
@@ -119,17 +124,24 @@ export function unfinishedOf(
   return counts
 }
 
-function readCursors(store: StoreView, directory: string, logId: Buffer | null): CursorView[] {
-  return store.storage
-    .readdir(directory)
-    .filter((name) => name.endsWith('.cur'))
-    .toSorted()
-    .map((name) => {
-      const output = name.slice(0, -'.cur'.length)
-      const content = readCursor(store, path.join(directory, name), output, logId)
-      const finished = content === null ? null : new FinishedRanges(content.low, content.ranges)
-      return { output, content, finished }
+function readCursors(
+  store: StoreView,
+  directory: string,
+  logId: Buffer | null
+): Pick<ShardView, 'cursors' | 'archived'> {
+  const view = (name: string, output: string): CursorView => {
+    const content = readCursor(store, path.join(directory, name), output, logId)
+    const finished = content === null ? null : new FinishedRanges(content.low, content.ranges)
+    return { output, content, finished }
+  }
+  const { archived, live } = listCursors(store.storage, directory)
+  return {
+    cursors: live.map((output) => view(cursorFileName(output), output)),
+    archived: archived.map(({ outputId, path: file, removedMs }) => {
+      const name = path.basename(file)
+      return { ...view(name, outputId), file: name, removedMs }
     })
+  }
 }
 
 /** The newer of the two slots that can be read. A slot that is written just now does not verify; the other one does. */

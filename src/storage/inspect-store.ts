@@ -5,6 +5,8 @@
 import path from 'node:path'
 import type { StoreKeys } from '../core/encryption-keys.ts'
 import { errorText, MillraceError } from '../core/errors.ts'
+import { type Adoptions, readAdoptions } from './adoptions.ts'
+import type { Durability } from './append.ts'
 import { readTolerant } from './damage-read.ts'
 import { META_FILE } from './format.ts'
 import type { FrameHash } from './frame.ts'
@@ -19,6 +21,12 @@ const META_NAMES = ['META', 'META.bak'] as const
 /** Directories that hold logs. */
 const LOG_ROOTS = ['routes', 'park', 'dlq'] as const
 
+/** The durability of a log, and whether that is a guess: nothing in a data directory tells. */
+export interface LogPolicy {
+  readonly durability: Durability
+  readonly isAssumed: boolean
+}
+
 export interface StoreView {
   readonly storage: Storage
   readonly hash: FrameHash
@@ -27,10 +35,19 @@ export interface StoreView {
   readonly meta: StoreMeta | null
   /** Reads encrypted frames where it has their keys. */
   readonly decoder: PayloadDecoder
-  /** Copies of META that cannot be read, and why. */
+  /** Copies of META, and other files of the whole store, that cannot be read, and why. */
   readonly faults: readonly string[]
   /** `routes/web/shard-00`, sorted. */
   readonly shardPaths: readonly string[]
+  /** Routes that are gone and belong to another one: `routes/old` -> `web`. */
+  readonly adoptions: Adoptions
+  /** By route, as a configuration or the running server says. */
+  readonly durabilities: ReadonlyMap<string, Durability>
+}
+
+export interface ViewOptions {
+  readonly keys?: StoreKeys | null
+  readonly durabilities?: ReadonlyMap<string, Durability>
 }
 
 /** Throws MR_STORE_META for a directory that holds no store, MR_STORE_FORMAT for one of a later release. */
@@ -38,7 +55,7 @@ export function openStoreView(
   storage: Storage,
   dataDir: string,
   hash: FrameHash,
-  keys: StoreKeys | null = null
+  { durabilities = new Map(), keys = null }: ViewOptions = {}
 ): StoreView {
   if (storage.stat(dataDir)?.isDirectory !== true) {
     throw new MillraceError('MR_STORE_META', `${dataDir} is no directory`)
@@ -58,7 +75,33 @@ export function openStoreView(
     )
   }
   const decoder = meta === null ? KEYLESS_DECODER : new PayloadDecoder({ uuid: meta.uuid, keys })
-  return { storage, hash, dataDir, meta, decoder, faults, shardPaths }
+  const adoptions = adoptionsOf(storage, dataDir, hash, faults)
+  const opened = { storage, hash, dataDir, meta, decoder, faults }
+  return { ...opened, shardPaths, adoptions, durabilities }
+}
+
+function adoptionsOf(
+  storage: Storage,
+  dataDir: string,
+  hash: FrameHash,
+  faults: string[]
+): Adoptions {
+  try {
+    const { adoptions, isDamaged } = readAdoptions(storage, dataDir, hash)
+    if (isDamaged) faults.push('ADOPTED does not verify')
+    return adoptions
+  } catch (error) {
+    faults.push(`ADOPTED cannot be read: ${errorText(error)}`)
+    return new Map()
+  }
+}
+
+/** Dead letters and parks are always synced; of a route that nobody named the default is assumed. */
+export function policyOf({ adoptions, durabilities }: StoreView, log: string): LogPolicy {
+  if (!log.startsWith('routes/')) return { durability: 'sync', isAssumed: false }
+  const route = adoptions.get(log) ?? log.slice('routes/'.length)
+  const durability = durabilities.get(route)
+  return { durability: durability ?? 'sync', isAssumed: durability === undefined }
 }
 
 /** A string says what is wrong with the copy. */

@@ -77,12 +77,19 @@ function source(changes: Partial<AdminSource> = {}): AdminSource {
     version: '1.2.3',
     changes: CHANGES,
     startedMs: 1_700_000_000_000 - 3_600_000,
-    store: () => ({ dataDir: '/data' }),
+    store: () => ({ dataDir: '/data', durability: { app: 'sync' } }),
     liveness: () => ({ isOk: true, reasons: [] }),
     readiness: () => ({ isOk: false, reasons: ['rest/00 is full'] }),
     metricsText: () => registry.text(),
     metricsContentType: registry.contentType,
-    queues: () => ({ shards: [], cursors: [CURSOR], removed: [], orphans: [], parked: [] }),
+    queues: () => ({
+      shards: [],
+      cursors: [CURSOR],
+      removed: [],
+      orphans: [],
+      parked: [],
+      letters: []
+    }),
     addresses: () => ({ containers: ['tcp://127.0.0.1:24224'] }),
     letters: {
       logs: () => [

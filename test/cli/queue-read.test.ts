@@ -6,6 +6,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync
 } from 'node:fs'
@@ -256,3 +257,75 @@ t.test('a missing segment is pending until it is passed, and known to be unreada
     { appended: 12, pending: 3, unreadable: 0, fault: null }
   ])
 })
+
+const configOf = (durability: string) => `version: 1
+inputs: {in: {type: forward, listen: "tcp://127.0.0.1:1"}}
+routes: {web: {match: "**", durability: ${durability}, to: [search]}}
+outputs: {search: {type: "null"}}
+`
+
+t.test(
+  'Q20 what a power cut took is judged by the policy of the route, a guess is named',
+  async (t) => {
+    const dataDir = await stored(t)
+    const file = join(dataDir, SHARD, LAST)
+    // The log ends at 8, and `search` has finished 9.
+    writeFileSync(file, readFileSync(file).subarray(0, 64))
+    const verdictOf = async (more: string) => {
+      const { error, exitCode, out } = await run(`queue verify --json${more}`, dataDir)
+      t.equal(exitCode, 1)
+      const lines = out.trimEnd().split('\n')
+      const [finding, verdict] = lines.map((line) => JSON.parse(line))
+      return { error, kind: finding.kind, policy: verdict.durability['routes/web'] }
+    }
+    const guessed = await verdictOf('')
+    t.match(guessed, { kind: 'records', policy: { durability: 'sync', isAssumed: true } })
+    t.match(guessed.error, /^note: routes\/web: judged as under durability: sync, which is assumed/)
+    for (const [durability, kind] of [
+      ['sync', 'records'],
+      ['interval', 'unsynced'],
+      ['os', 'unsynced']
+    ] as const) {
+      const config = join(t.testdirName, `${durability}.yaml`)
+      writeFileSync(config, configOf(durability))
+      const told = await verdictOf(` -c ${config}`)
+      t.same(told, { error: '', kind, policy: { durability, isAssumed: false } })
+      const show = await run(`queue show web --json -c ${config}`, dataDir)
+      t.match(JSON.parse(show.out), [{ durability: { durability, isAssumed: false } }])
+    }
+  }
+)
+
+t.test(
+  'the cursor of a removed destination is shown as archived and waits for nothing',
+  async (t) => {
+    const dataDir = await stored(t)
+    const archived = 'search.cur.removed-20261120T081500Z'
+    renameSync(join(dataDir, SHARD, 'search.cur'), join(dataDir, SHARD, archived))
+    const show = await run('queue show web', dataDir)
+    t.match(
+      show.out,
+      /\n {2}ARCHIVED +BEGAN .*\n {2}search +0 +9 +0 +2026-11-20T08:15:00 +delivered 7/
+    )
+    t.notMatch(show.out, /not a file of the queue/)
+    const [shard] = JSON.parse((await run('queue show web --json', dataDir)).out)
+    t.match(shard.archived, [{ output: 'search', file: archived, low: 9 }])
+    t.match(shard.cursors, [{ output: 'archive' }])
+    const accounts = JSON.parse((await run('queue reconcile --json', dataDir)).out)
+    t.match(accounts, [
+      { destination: 'archive', removedMs: null, appended: 12, pending: 6, fault: null },
+      {
+        destination: 'search',
+        removedMs: Date.UTC(2026, 10, 20, 8, 15),
+        ...{ appended: 9, delivered: 7, duplicateSuppressed: 1, deadLettered: 1, pending: 0 },
+        fault: null
+      }
+    ])
+    const text = (await run('queue reconcile', dataDir)).out
+    t.match(text, /search, archived 2026-11-20T08:15:00 +9 +7 /)
+    writeFileSync(join(dataDir, SHARD, archived), 'x')
+    const { exitCode, error } = await run('queue reconcile', dataDir)
+    t.equal(exitCode, 1)
+    t.match(error, /shard 00 search: the cursor cannot be read/)
+  }
+)

@@ -27,6 +27,11 @@ t.test('a removed destination keeps its counts, holds nothing, and comes back an
     ['first']
   )
   t.match(removed, [{ route: 'all', shard: '00', destination: 'second', counts: {} }])
+  const live = await command(['queue', 'reconcile', '--json', '--admin', alone.adminUrl])
+  t.equal(live.exitCode, 0, live.error)
+  const archived = JSON.parse(live.out)[1]
+  t.match(archived, { log: 'routes/all', destination: 'second', appended: 0, pending: 0 })
+  t.equal(archived.removedMs, removed[0]?.removedMs)
   const names = shardFiles(dataDir, 'all')
   t.equal(names.filter((name) => name.startsWith('second.cur.removed-')).length, 1)
   t.notOk(names.includes('second.cur'))

@@ -1,5 +1,6 @@
 import t from 'tap'
 import type { DeadLetterView } from '../../src/admin/status.ts'
+import { command } from '../support/command-line.ts'
 import { eventually } from '../support/eventually.ts'
 import { cursor, LIMIT_MS, replay, settledAt, setUp } from '../support/letter-router.ts'
 
@@ -28,6 +29,12 @@ t.test(
 
     router = await start()
     t.match(await settledAt(router, 4), { deadLettered: 2 }, 'counts survive a kill')
+    const live = await command(['queue', 'reconcile', '--json', '--admin', router.adminUrl])
+    t.equal(live.exitCode, 0, live.error)
+    t.match(JSON.parse(live.out), [
+      { log: 'routes/app', deadLettered: 2 },
+      { log: 'dlq/out.search', shard: '00', destination: 'replayed', appended: 2, pending: 2 }
+    ])
     const shown = (await (
       await fetch(`${router.adminUrl}/api/v1/dlq/out.search`)
     ).json()) as DeadLetterView[]
@@ -56,6 +63,11 @@ t.test(
     )
     t.match(await replay(router), { matched: 0, stored: 0, failed: 0 })
     t.equal(search.documents.length, 3, 'a second replay changes nothing')
+    const after = await command(['queue', 'reconcile', '--json', '--admin', router.adminUrl])
+    t.match(JSON.parse(after.out), [
+      { log: 'routes/app' },
+      { log: 'dlq/out.search', appended: 2, delivered: 2, pending: 0, fault: null }
+    ])
     t.same(await (await fetch(`${router.adminUrl}/api/v1/dlq`)).json(), [])
     t.equal(await router.stop(), 0)
   }

@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { command } from '../support/command-line.ts'
 import { eventually } from '../support/eventually.ts'
 import { FakeOpenSearch } from '../support/fake-opensearch.ts'
 import { freePort } from '../support/free-port.ts'
@@ -109,6 +110,13 @@ t.test(
     t.match(parked.cursor, { delivered: 200, moved: 100 })
     t.match(parked.park, { keys: 1, pending: 100 })
     balance(t, parked)
+    const { adminUrl } = router
+    const live = await command(['queue', 'reconcile', '--json', '--admin', adminUrl])
+    t.equal(live.exitCode, 0, live.error)
+    t.match(JSON.parse(live.out), [
+      { log: 'routes/app', moved: 100, pending: 0 },
+      { log: 'park/app/search', shard: '00', destination: 'replayed', appended: 100, pending: 100 }
+    ])
     const metrics = await (await fetch(`${router.adminUrl}/metrics`)).text()
     t.match(metrics, /millrace_queue_parked_records\{route="app",destination="search"\} 100/)
     t.match(metrics, /millrace_queue_parked_keys\{route="app",destination="search"\} 1/)
