@@ -1,68 +1,25 @@
 // The data directory on a small volume of its own: a tmpfs in a mount namespace, which an unprivileged user can have.
 
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { eventually } from '../support/eventually.ts'
-import { FakeOpenSearch } from '../support/fake-opensearch.ts'
-import { freePort } from '../support/free-port.ts'
-import { mountNamespace } from '../support/mount-namespace.ts'
-import {
-  arrivedSeqs,
-  imbalance,
-  missingSeqs,
-  NumberedLoad,
-  queuesOf,
-  totalOf
-} from '../support/numbered-load.ts'
-import { startRouter } from '../support/router-process.ts'
+import { arrivedSeqs, missingSeqs, type NumberedLoad, queuesOf } from '../support/numbered-load.ts'
+import { skip, smallVolume, total as totalIn, VOLUME_MIB } from '../support/small-volume.ts'
 
 const LIMIT_MS = 60_000
-const VOLUME_MIB = 16
 const MIB = 1024 * 1024
 
 t.setTimeout(180_000)
 
-const within = mountNamespace()
-const skip = within === null ? 'no mount namespace: neither user namespaces nor root' : false
-
 async function setUp(t: Test, options: { queue: string; route: string }) {
-  const search = await new FakeOpenSearch().start()
-  t.teardown(() => search.stop())
-  search.plan(...Array.from({ length: 50_000 }, () => ({ kind: 'status' as const, status: 503 })))
-  const port = await freePort()
-  const adminPort = await freePort()
-  const folder = t.testdir()
-  const data = join(folder, 'data')
-  mkdirSync(data)
-  const config = `
-version: 1
-data_dir: ./data
-drain_timeout: 10s
-admin: {listen: "127.0.0.1:${adminPort}"}
-queue: {${options.queue}}
-inputs:
-  load: {type: forward, listen: "tcp://127.0.0.1:${port}"}
-routes:
-  all: {match: "**", ${options.route}, to: [search]}
-outputs:
-  search: {type: opensearch, endpoints: ["${search.url}"], index: logs, flush_interval: 50ms, bulk_bytes: 256KiB, retry: {base: 20ms, cap: 200ms}}
-`
-  const mount = `mount -t tmpfs -o size=${VOLUME_MIB}m tmpfs "$0" && exec "$@"`
-  const router = await startRouter(t, {
-    folder,
-    config,
-    adminPort,
-    within: [...(within ?? []), 'sh', '-c', mount, data]
-  })
-  const load = new NumberedLoad({ port, tag: 'app', padBytes: 2000 }).start()
-  t.teardown(() => load.stop())
-  const total = async () => totalOf(await queuesOf(router), 'all', 'search')
+  const volume = await smallVolume(t, options)
+  const { search } = volume
+  volume.refuse()
+  const router = volume.launch()
+  await router.ready()
+  const load = volume.load()
+  const total = () => totalIn(router)
   const freeBytes = () => router.metric('millrace_queue_volume_free_bytes')
-  /** Another process takes space on the volume. */
-  const fill = (bytes: number) =>
-    writeFileSync(`/proc/${router.child.pid}/root${data}/filler`, Buffer.alloc(bytes))
-  return { router, search, load, total, freeBytes, fill }
+  return { router, search, load, total, freeBytes }
 }
 
 /** Waits until nothing was acked for a while of looks. */
@@ -136,25 +93,3 @@ for (const [name, minFree] of [
     t.equal(await router.stop(), 0)
   })
 }
-
-t.test(
-  'Q28 min_free stops intake, and cursors are written at 0 bytes free',
-  { skip },
-  async (t) => {
-    const { fill, freeBytes, load, router, search, total } = await setUp(t, {
-      queue: 'min_free: 6MiB, segment_bytes: 1MiB',
-      route: 'overflow: block'
-    })
-    const ackedFull = await stalled(load)
-    t.ok((await freeBytes()) > 3 * MIB, `${await freeBytes()} bytes stay free`)
-    t.throws(() => fill(VOLUME_MIB * MIB), { code: 'ENOSPC' })
-    t.equal(await freeBytes(), 0)
-    search.reset()
-    await eventually('the backlog is delivered', LIMIT_MS, async () => {
-      return (await total()).delivered >= ackedFull
-    })
-    for (const cursor of (await queuesOf(router)).cursors) t.equal(imbalance(cursor), 0)
-    t.notOk(router.hasExited)
-    t.equal(await router.stop(), 0)
-  }
-)

@@ -4,7 +4,7 @@ import t from 'tap'
 import { LIMIT_MS, refuse, world } from '../support/changing-router.ts'
 import { command } from '../support/command-line.ts'
 import { eventually } from '../support/eventually.ts'
-import { imbalance, queuesOf, totalOf } from '../support/numbered-load.ts'
+import { arrivedSeqs, imbalance, queuesOf, totalOf } from '../support/numbered-load.ts'
 
 t.setTimeout(180_000)
 
@@ -40,6 +40,34 @@ t.test('records are skipped and cursors moved while the server runs, and counted
 all    00     first    500  500        0      0        0
 `
   )
+  t.equal(await router.stop(), 0)
+})
+
+t.test('what is on the wire is not skipped, and nothing that is skipped arrives', async (t) => {
+  const { first, send, start } = await world(t)
+  // Stored at once, answered slowly: the first request is on the wire, all others come back.
+  first.plan({ kind: 'trickle', byteDelayMs: 5 })
+  refuse(first)
+  const router = await start('  all: {match: "**", to: [first]}')
+  await send(20)
+  await eventually('a request is on the wire', LIMIT_MS, () => first.documents.length === 20)
+  await send(480)
+  const run = (...words: string[]) => command(['queue', ...words, '--admin', router.adminUrl])
+  const skipped = await run('skip', 'all', 'first', '--range', '0-499', '--json')
+  const [{ dropped }] = JSON.parse(skipped.out) as [{ dropped: number }]
+  t.ok(dropped > 0 && dropped <= 480, `${dropped} skipped`)
+  const before = arrivedSeqs(first)
+  first.reset()
+  const more = send(100)
+  await eventually('nothing waits', LIMIT_MS, async () => {
+    const { appended, pending } = totalOf(await queuesOf(router), 'all', 'first')
+    return appended === 600 && pending === 0
+  })
+  await more
+  const end = totalOf(await queuesOf(router), 'all', 'first')
+  t.match(end, { delivered: 600 - dropped, dropped, lost: 0 })
+  t.equal(before.length + arrivedSeqs(first).length, end.delivered, 'as many arrived')
+  t.same((await queuesOf(router)).cursors.map(imbalance), [0])
   t.equal(await router.stop(), 0)
 })
 

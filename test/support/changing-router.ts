@@ -20,12 +20,16 @@ export interface World {
   readonly second: FakeOpenSearch
   start(
     routes: string,
-    more?: { ingest?: number; args?: readonly string[] }
+    more?: {
+      ingest?: number
+      args?: readonly string[]
+      env?: Readonly<Record<string, string>>
+    }
   ): Promise<RouterProcess>
   /** Starts one that is not waited for. */
   launch(routes: string, args: readonly string[]): RouterProcess
   /** Begins to send; ends with the test. */
-  load(options: Omit<LoadOptions, 'port' | 'tag'>): NumberedLoad
+  load(options: Partial<Omit<LoadOptions, 'port'>>): NumberedLoad
   /** Sends and waits until all is acked. */
   send(count: number): Promise<void>
 }
@@ -57,8 +61,8 @@ outputs:
     dataDir: join(folder, 'data'),
     first,
     second,
-    start: (routes, { args = [], ingest = 1 } = {}) =>
-      startRouter(t, { folder, config: config(routes, ingest), adminPort, args }),
+    start: (routes, { args = [], env = {}, ingest = 1 } = {}) =>
+      startRouter(t, { folder, config: config(routes, ingest), adminPort, args, env }),
     launch(routes, args) {
       const router = new RouterProcess({
         folder,
