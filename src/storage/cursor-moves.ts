@@ -1,7 +1,8 @@
 // Step 9. Runs on: main.
 // What an operator does to a cursor: forward over records that nobody wants, or back to send records again. Forward, every
-// record passed over is counted `dropped:operator`. Back, the counts begin anew at the new low mark, since no record may
-// be counted twice; the old cursor stays beside it under an archived name. In both cases the identity of the cursor holds.
+// record passed over is counted `dropped:operator`; offsets that a start found to be nobody's or damaged are counted as what
+// they are. Back, the counts begin anew at the new low mark, since no record may be counted twice; the old cursor stays
+// beside it under an archived name. In both cases the identity of the cursor holds.
 
 import path from 'node:path'
 import { MillraceError } from '../core/errors.ts'
@@ -10,6 +11,7 @@ import { archivedCursorPath } from './cursor-archive.ts'
 import { encodeCursorSlot } from './cursor-slot.ts'
 import { CURSOR_FILE_BYTES, SEGMENT_HEADER } from './format.ts'
 import { FrameSearch } from './frame-search.ts'
+import { passRange } from './retention.ts'
 import { cursorFileName, cursorSalt } from './segment-names.ts'
 import { ShardReader } from './shard-reader.ts'
 import type { ShardSegments } from './shard-segments.ts'
@@ -74,7 +76,7 @@ export type Ranges = readonly (readonly [first: number, end: number])[]
 
 /**
  * Finishes what is not finished of [first, end) as dropped by the operator. What is on the wire stays: it would arrive and
- * be counted twice. Returns how many records were dropped.
+ * be counted twice. Flights learn of it (`Cursor.pass`). Returns how many records were dropped.
  */
 export function skipRange(
   segments: ShardSegments,
@@ -91,7 +93,7 @@ export function skipRange(
     for (const [busyFirst, busyEnd] of [...onWire, [missingEnd, missingEnd] as const]) {
       const to = Math.min(missingEnd, busyFirst)
       if (to > at && !cursor.canFinish(at, to)) throw noRoom(cursor, count)
-      if (to > at) count += cursor.pass(at, to, 'operator', 0)
+      if (to > at) count += passRange(segments, cursor, at, to, 'operator', 0)
       at = Math.max(at, busyEnd)
     }
   }

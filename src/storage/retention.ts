@@ -124,19 +124,20 @@ function loseBelow(segments: ShardSegments, cursor: Cursor, firstOffset: number)
   }
 }
 
-/** What recovery found damaged is lost, or never was; the rest is dropped. */
-function passRange(
+/** What recovery found damaged is lost, or never was; the rest is dropped. Returns how many records were dropped. */
+export function passRange(
   segments: ShardSegments,
   cursor: Cursor,
   first: number,
   end: number,
   reason: string,
   bytesPerRecord: number
-): void {
+): number {
   let at = first
+  let count = 0
   const pass = (to: number) => {
     if (to > at && cursor.canFinish(at, to)) {
-      cursor.pass(at, to, reason, Math.round((to - at) * bytesPerRecord))
+      count += cursor.pass(at, to, reason, Math.round((to - at) * bytesPerRecord))
     }
     at = Math.max(at, to)
   }
@@ -149,6 +150,7 @@ function passRange(
     at = hole.endOffset
   }
   pass(end)
+  return count
 }
 
 /** Parts of [first, end) that no range covers; `ranges` are sorted by their first. */

@@ -1,0 +1,87 @@
+import t from 'tap'
+import { skipRange } from '../../src/storage/cursor-moves.ts'
+import { FakeClock, settled } from '../support/fake-clock.ts'
+import { openCursor, ShardHarness } from '../support/shard-harness.ts'
+import { SimulatedStorage } from '../support/simulated-storage.ts'
+
+const RECORDS = 40
+
+async function filled() {
+  const storage = new SimulatedStorage()
+  const clock = new FakeClock()
+  const shard = new ShardHarness({ storage, clock, segmentBytes: 2048 })
+  for (let id = 0; id < RECORDS; id++) {
+    shard.append([id], { paddingBytes: 100 })
+    shard.writer.commit()
+    await settled()
+  }
+  return { storage, clock, shard }
+}
+
+t.test(
+  'a skip leaves what is finished and what is on the wire, and flights learn of it',
+  async (t) => {
+    const { storage, shard } = await filled()
+    const cursor = openCursor(storage)
+    cursor.finish(12, 14, 'delivered')
+    const onWire = [
+      [3, 5],
+      [8, 11],
+      [9, 10],
+      [18, 25]
+    ] as const
+    t.equal(skipRange(shard.segments, cursor, 4, 20, onWire), 3 + 1 + 4)
+    t.same(cursor.missing(0, RECORDS), [
+      [0, 5],
+      [8, 11],
+      [18, RECORDS]
+    ])
+    t.equal(cursor.passCount, 3, 'rows that are rendered are looked through')
+    t.equal(cursor.passReason, 'operator')
+    t.equal(skipRange(shard.segments, cursor, 4, 20), 1 + 3 + 2, 'the rest, when it is back')
+    t.equal(skipRange(shard.segments, cursor, 0, 1000), RECORDS - 2 - 14, 'up to the end at most')
+    t.match(cursor.account(RECORDS), {
+      delivered: 2,
+      dropped: { operator: RECORDS - 2 },
+      pending: 0,
+      isExact: true
+    })
+  }
+)
+
+t.test("offsets that a start found to be nobody's are not counted as dropped", async (t) => {
+  const { clock, storage, shard } = await filled()
+  await shard.writer.close()
+  const cursor = openCursor(storage)
+  const lastOffset = RECORDS + 10
+  const again = new ShardHarness({
+    storage,
+    clock,
+    segmentBytes: 2048,
+    cursorHighOffset: lastOffset
+  })
+  again.append([RECORDS])
+  again.writer.commit()
+  await settled()
+  const { endOffset } = again.segments
+  t.equal(endOffset, lastOffset + 1)
+  const holes = again.segments.holesWithin(0, endOffset)
+  t.match(holes, [{ firstOffset: RECORDS, endOffset: lastOffset }])
+  t.equal(skipRange(again.segments, cursor, 0, endOffset), RECORDS + 1)
+  t.match(cursor.account(endOffset), {
+    dropped: { operator: RECORDS + 1 },
+    isExact: true,
+    pending: 0
+  })
+})
+
+t.test('a skip for which the cursor has no room says so and can be done nearer', async (t) => {
+  const { storage, shard } = await filled()
+  const cursor = openCursor(storage)
+  for (let at = 100; cursor.hasRoom; at += 2) cursor.finish(at, at + 1, 'delivered')
+  t.throws(() => skipRange(shard.segments, cursor, 10, 20), {
+    code: 'MR_USAGE',
+    message: /remembers no more ranges; 0 records were skipped. Skip from offset 0 on/
+  })
+  t.equal(skipRange(shard.segments, cursor, 0, 20), 20)
+})
