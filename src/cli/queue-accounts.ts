@@ -1,4 +1,4 @@
-// Runs on: any.
+// Runs on: main.
 // What became of every record, for every destination of every shard, of routes, dead letters and parks:
 //
 //   appended = delivered + duplicates + dead letters + dropped + lost + moved + pending

@@ -78,7 +78,7 @@ const BREAKS: Record<string, (dataDir: string) => void> = {
     rmSync(join(dataDir, SHARD, '00000000000000000004-1795161600.seg'))
 }
 
-t.test('no command changes anything, whatever is broken', async (t) => {
+t.test('Q02 Q10 Q12 no command changes anything, whatever is broken', async (t) => {
   for (const [what, change] of Object.entries(BREAKS)) {
     const dataDir = join(t.testdir(), what.replaceAll(' ', '-'))
     await writeStoredQueue(dataDir, damageFrame)
@@ -120,23 +120,26 @@ t.test(
   }
 )
 
-t.test('without META names and sizes are shown, and what cannot be known is refused', async (t) => {
-  const dataDir = await stored(t)
-  BREAKS['both are gone']?.(dataDir)
-  const show = await run('queue show web', dataDir)
-  t.equal(show.exitCode, 0)
-  t.match(show.out, /00000000000000000004-1795161600\.seg/)
-  t.match(show.out, /search .* cannot be read/)
-  t.match(show.error, /META is missing/)
-  const verify = await run('queue verify', dataDir)
-  t.equal(verify.exitCode, 1)
-  t.match(verify.out, /DAMAGE {2}meta.*META is missing\nDAMAGE {2}meta.*META\.bak is missing/)
-  for (const line of ['queue dump web', 'queue reconcile', 'queue export web --out -']) {
-    const { error, exitCode } = await run(line, dataDir)
-    t.equal(exitCode, 74, line)
-    t.match(error, /MR_STORE_META.*Restore META/, line)
+t.test(
+  'Q12 without META names and sizes are shown, and what cannot be known is refused',
+  async (t) => {
+    const dataDir = await stored(t)
+    BREAKS['both are gone']?.(dataDir)
+    const show = await run('queue show web', dataDir)
+    t.equal(show.exitCode, 0)
+    t.match(show.out, /00000000000000000004-1795161600\.seg/)
+    t.match(show.out, /search .* cannot be read/)
+    t.match(show.error, /META is missing/)
+    const verify = await run('queue verify', dataDir)
+    t.equal(verify.exitCode, 1)
+    t.match(verify.out, /DAMAGE {2}meta.*META is missing\nDAMAGE {2}meta.*META\.bak is missing/)
+    for (const line of ['queue dump web', 'queue reconcile', 'queue export web --out -']) {
+      const { error, exitCode } = await run(line, dataDir)
+      t.equal(exitCode, 74, line)
+      t.match(error, /MR_STORE_META.*Restore META/, line)
+    }
   }
-})
+)
 
 t.test('one lost copy of META is damage that costs no record', async (t) => {
   const dataDir = await stored(t)

@@ -5,7 +5,14 @@ import { openStoreView } from '../../src/storage/inspect-store.ts'
 import { type Checked, type Finding, verifyShard } from '../../src/storage/inspect-verify.ts'
 import { encodeMeta } from '../../src/storage/meta.ts'
 import { segmentFileName } from '../../src/storage/segment-names.ts'
-import { type Built, build, damaged, framesOf, range } from '../support/damaged-shard.ts'
+import {
+  type Built,
+  build,
+  damaged,
+  framesOf,
+  range,
+  withFrameInLine
+} from '../support/damaged-shard.ts'
 import { seededRandom } from '../support/seeded-random.ts'
 import {
   cursorOptions,
@@ -17,6 +24,9 @@ import {
   STORE
 } from '../support/shard-harness.ts'
 import type { SimulatedStorage } from '../support/simulated-storage.ts'
+
+/** MILLRACE_Q06_POSITIONS=3000 is the whole of Q06. */
+const POSITIONS = Number(process.env['MILLRACE_Q06_POSITIONS'] ?? 200)
 
 /** The shard as tools see it; nothing on the disk may change by it. */
 function view(storage: SimulatedStorage): ReadableShard {
@@ -186,7 +196,7 @@ t.test(
     const built = await builtWithCursors(150, { segmentBytes: 16_384, paddingBytes: 150 })
     const random = seededRandom(11)
     const wrong: string[] = []
-    for (let run = 0; run < 200; run++) {
+    for (let run = 0; run < POSITIONS; run++) {
       const file = built.files[Math.floor(random() * (built.files.length - 1))]!
       const source = built.storage.bytesOf(built.files[Math.floor(random() * built.files.length)]!)
       const storage = damaged(built, file, (bytes) => {
@@ -207,6 +217,19 @@ t.test(
     t.same(wrong, [])
   }
 )
+
+t.test('Q48 Q09 a frame inside a log line is not read for the one that is gone', async (t) => {
+  for (const isDeep of [true, false]) {
+    const { checked, damages, ids } = verified(await withFrameInLine(), isDeep)
+    t.same(ids, [])
+    t.match(checked, { frames: 0, records: 0 })
+    t.equal(
+      lostIn(damages.filter(({ kind }) => kind === 'records')),
+      2,
+      'both records of the frame'
+    )
+  }
+})
 
 t.test('Q48 Q08 a length beyond every bound is damage of its frame', async (t) => {
   const built = await builtWithCursors(6, { isClosed: true })

@@ -1,7 +1,7 @@
 // Shards on a simulated disk, one record per frame, and ways to damage them.
 
 import { FakeClock, settled } from './fake-clock.ts'
-import { DIRECTORY, ShardHarness } from './shard-harness.ts'
+import { DIRECTORY, entryOf, groupOf, ShardHarness } from './shard-harness.ts'
 import { SimulatedStorage } from './simulated-storage.ts'
 
 export const range = (first: number, count: number) =>
@@ -66,4 +66,29 @@ export function framesOf(bytes: Buffer): { startByte: number; endByte: number }[
     at = endByte
   }
   return frames
+}
+
+/** A shard of one frame whose header is gone, and whose one record holds intact frames of the same store and shard. */
+export async function withFrameInLine(): Promise<SimulatedStorage> {
+  const built = await build(3)
+  const donor = built.storage.bytesOf(built.files[0]!)
+  const inner = framesOf(donor)[1]!
+  const storage = new SimulatedStorage()
+  // Another start of the same shard: same store and log, another segment.
+  const shard = new ShardHarness({ storage, clock: new FakeClock(1_700_000_500_000) })
+  const donated = donor.subarray(inner.startByte, inner.endByte)
+  // Once at each byte of the grid where a reader searches.
+  const copies = Array.from({ length: 8 }, () => [Buffer.from([0xc0]), donated]).flat()
+  const entries = Buffer.concat([entryOf(7), ...copies])
+  shard.writer.append({ ...groupOf([7]), entries }, null)
+  shard.append([99])
+  await shard.writer.close()
+  const [file] = filesOf(storage)
+  if (file === undefined) throw new Error('no segment')
+  const bytes = storage.bytesOf(file)
+  const [outer] = framesOf(bytes)
+  if (outer === undefined) throw new Error('no frame')
+  bytes.fill(0, outer.startByte, outer.startByte + 72)
+  storage.put(file, bytes)
+  return storage
 }
