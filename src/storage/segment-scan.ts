@@ -68,8 +68,15 @@ interface Walk {
   frameCount: number
   recordCount: number
   lastAppendTimeMs: number
-  /** Where a cut message began whose last part was not seen. */
-  cutAt: { byte: number; offset: number; holeCount: number } | null
+  /** Where a message may have begun whose last part was not seen: first parts, and parts behind a hole. */
+  cuts: CutPlace[]
+}
+
+interface CutPlace {
+  readonly byte: number
+  readonly offset: number
+  /** Holes before it. */
+  readonly holeCount: number
 }
 
 export function scanSegment(options: ScanOptions): ScanResult {
@@ -84,7 +91,7 @@ export function scanSegment(options: ScanOptions): ScanResult {
     frameCount: 0,
     recordCount: 0,
     lastAppendTimeMs: 0,
-    cutAt: null
+    cuts: []
   }
   for (;;) {
     const found = search.find(segment, walk.byte, walk.offset)
@@ -117,13 +124,10 @@ function addHole(walk: Walk, endOffset: number, endByte: number): void {
 
 function addFrame(walk: Walk, found: FoundFrame): void {
   const isCut = (found.header.flags & FRAME_FLAG.continues) !== 0
-  if (!isCut) walk.cutAt = null
-  else {
-    walk.cutAt ??= {
-      byte: found.startByte,
-      offset: found.header.firstOffset,
-      holeCount: walk.holes.length
-    }
+  const holeCount = walk.holes.length
+  if (!isCut) walk.cuts = []
+  else if (walk.cuts.at(-1)?.holeCount !== holeCount) {
+    walk.cuts.push({ byte: found.startByte, offset: found.header.firstOffset, holeCount })
   }
   walk.frameCount++
   walk.recordCount += found.header.recordCount
@@ -141,19 +145,20 @@ function finish(options: ScanOptions, walk: Walk): ScanResult {
       : Math.min(segment.endOffset, footer.lastOffset + 1)
   if (footer !== null && footerOffset > walk.offset) {
     addHole(walk, footerOffset, footer.bytesBefore)
-    walk.cutAt = null
+    walk.cuts = []
   }
+  const cutAt = cutOf(walk)
   const tail = readTail(storage, segment, walk.byte)
   const torn = decodeFrameHeader(tail.head, 0, hash, segment.salt, segment.epoch)
   const isTorn = torn !== null && torn.firstOffset >= walk.offset
   let { byte, offset, holes } = walk
   let tornRecords = isTorn ? torn.recordCount : 0
-  if (walk.cutAt !== null) {
+  if (cutAt !== null) {
     // The message was never whole, so it was never acked.
-    tornRecords += offset - walk.cutAt.offset
-    byte = walk.cutAt.byte
-    offset = walk.cutAt.offset
-    holes = holes.slice(0, walk.cutAt.holeCount)
+    tornRecords += offset - cutAt.offset
+    byte = cutAt.byte
+    offset = cutAt.offset
+    holes = holes.slice(0, cutAt.holeCount)
   }
   return {
     endByte: byte,
@@ -169,6 +174,16 @@ function finish(options: ScanOptions, walk: Walk): ScanResult {
     seenOffset: walk.offset,
     hasFooter: footer !== null
   }
+}
+
+/**
+ * Where the message that is not whole begins; null: none. A hole that was durable is damage: the message before it may have
+ * been whole and acked, so what is left of it stays.
+ */
+function cutOf({ cuts, durableOffset, holes }: Walk): CutPlace | null {
+  const isLast = ({ holeCount }: CutPlace) =>
+    (holes[holeCount]?.endOffset ?? Number.MAX_SAFE_INTEGER) > durableOffset
+  return cuts.find(isLast) ?? null
 }
 
 /** The footer, when it stands at the end of the file as it was written. */

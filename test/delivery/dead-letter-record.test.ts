@@ -60,6 +60,9 @@ t.test('what is no letter is none: other records, cut bytes, anything', (t) => {
   const whole = encodeLetter(LETTER)
   t.equal(decodeLetter('t', encodeValue([0, { log: 'a line' }])), null)
   t.equal(decodeLetter('t', encodeValue({ members: [] })), null)
+  for (const member of [null, 7, 'text', {}]) {
+    t.equal(decodeLetter('t', encodeValue([0, { members: [member] }])), null)
+  }
   for (let end = 0; end < whole.length; end++) {
     t.equal(decodeLetter('t', whole.subarray(0, end)), null)
   }

@@ -255,6 +255,25 @@ t.test(
   }
 )
 
+t.test('a bomb is given up at the first byte too many', (t) => {
+  const rawBytes = 1000
+  const stored = zlib.zstdCompressSync(Buffer.alloc(2 ** 24))
+  const original = Buffer.allocUnsafe
+  t.teardown(() => Object.assign(Buffer, { allocUnsafe: original }))
+  let madeBytes = 0
+  Object.assign(Buffer, {
+    allocUnsafe: (size: number) => {
+      madeBytes += size
+      return original(size)
+    }
+  })
+  const header = headerOf({ codec: CODEC.zstd, storedBytes: stored.length, rawBytes })
+  t.equal(KEYLESS_DECODER.decode(stored, header, PLACE), 'damaged')
+  t.ok(madeBytes >= rawBytes, 'the room for the output is counted')
+  t.ok(madeBytes < 8 * rawBytes, `${madeBytes} bytes for an output of ${rawBytes}`)
+  t.end()
+})
+
 t.test('the longest payload fits its length exactly', (t) => {
   const raw = Buffer.alloc(FRAME_PAYLOAD_BYTES_MAX, 'a line of a log ')
   const header = headerOf({ rawBytes: raw.length, storedBytes: raw.length })

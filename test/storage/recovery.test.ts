@@ -443,3 +443,36 @@ t.test(
     t.equal(ids.size, 30)
   }
 )
+
+t.test('damage within a cut message that was acked costs its frame and no other', async (t) => {
+  const storage = new SimulatedStorage()
+  const shard = new ShardHarness({ storage, clock: new FakeClock() })
+  const part = (id: number) => shard.writer.append(groupOf([id, id + 1], { continues: true }), null)
+  part(0)
+  part(2)
+  shard.append([4, 5])
+  shard.writer.commit()
+  await settled()
+  t.same(shard.acked, [4, 5])
+  // Never whole.
+  part(6)
+  part(8)
+  const file = `${DIRECTORY}/${storage.readdir(DIRECTORY)[0]}`
+  const written = storage.bytesOf(file)
+  const frames = framesOf(written)
+  t.equal(frames.length, 5)
+  for (const [index, ids] of [
+    [0, [2, 3, 4, 5]],
+    [1, [0, 1, 4, 5]],
+    [2, [0, 1, 2, 3]]
+  ] as const) {
+    const bytes = Buffer.from(written)
+    const at = frames[index]!.startByte + 72
+    bytes[at] = bytes[at]! ^ 1
+    storage.put(file, bytes)
+    const found = reopen(storage.clone())
+    t.same(found.ids, ids, `frame ${index}`)
+    t.equal(found.segments.endOffset, 6)
+    t.ok(isExact(found))
+  }
+})
