@@ -49,7 +49,12 @@ export async function showLetters(
   const view = await openDirectory(options, io)
   const views: DeadLetterView[] = []
   for (const shard of openShards(view, `dlq/${log}`, io)) {
-    views.push(...(await newestViews(lettersOf(shard, io), test, limit)))
+    // What cannot be read is told once.
+    const read = (first: number | null) =>
+      first === null
+        ? lettersOf(shard, io)
+        : scanLetters(letterShardOf(shard), first, shard.segments.endOffset)
+    views.push(...(await newestViews(read, test, limit)))
   }
   return views.sort((one, other) => other.timeMs - one.timeMs).slice(0, limit)
 }
@@ -97,19 +102,20 @@ function* openShards(view: StoreView, log: string, io: CliIo): Generator<Readabl
 
 /** Letters, and a warning for each stretch that cannot be read. */
 async function* lettersOf(shard: ReadableShard, io: CliIo): ReturnType<typeof scanLetters> {
-  const letters: LetterShard = {
-    log: shard.log.slice('dlq/'.length),
-    shardNumber: shard.shardNumber,
-    path: shard.path,
-    logId: shard.logId,
-    segments: shard.segments,
-    gone: goneOf(shard)
-  }
-  for await (const found of scanLetters(letters, 0, shard.segments.endOffset)) {
+  for await (const found of scanLetters(letterShardOf(shard), 0, shard.segments.endOffset)) {
     if (found.kind === 'hole') warn(shard, found, io)
     yield found
   }
 }
+
+const letterShardOf = (shard: ReadableShard): LetterShard => ({
+  log: shard.log.slice('dlq/'.length),
+  shardNumber: shard.shardNumber,
+  path: shard.path,
+  logId: shard.logId,
+  segments: shard.segments,
+  gone: goneOf(shard)
+})
 
 const finishedOf = ({ cursors }: ReadableShard) =>
   cursors.find(({ output }) => output === REPLAYED)?.finished ?? null

@@ -65,10 +65,10 @@ export class LetterJobs implements LetterSource {
     const test = this.#test(where)
     const views: DeadLetterView[] = []
     for (const shard of this.#shards(log)) {
+      const { endOffset } = shard.segments
       const from = where === '' ? shard.offsetOfNewest(limit) : 0
-      views.push(
-        ...(await newestViews(scanLetters(shard, from, shard.segments.endOffset), test, limit))
-      )
+      const read = (first: number | null) => scanLetters(shard, first ?? from, endOffset)
+      views.push(...(await newestViews(read, test, limit)))
     }
     return views.sort((one, other) => other.timeMs - one.timeMs).slice(0, limit)
   }

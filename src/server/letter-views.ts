@@ -108,7 +108,11 @@ function recordText({ letter, shard }: StoredLetter): string {
     // Bytes that no input could read: as text, as far as they are.
     return refused === null ? recordJson(member) : Buffer.from(refused.bytes).toString()
   })
-  return records.join('\n').slice(0, RECORD_CHARS_MAX)
+  const text = records.join('\n')
+  // Copied: a slice would keep all of a long record.
+  return text.length <= RECORD_CHARS_MAX
+    ? text
+    : Buffer.from(text.slice(0, RECORD_CHARS_MAX)).toString()
 }
 
 /** A letter as one line of an export: nothing is cut, numbers keep every digit (codec/json-view.ts). */
@@ -151,20 +155,30 @@ function eventTimeMs(member: LetterMember | undefined): number | null {
   return typeof seconds === 'number' && Number.isFinite(seconds) ? Math.floor(seconds * 1000) : null
 }
 
-/** The newest letters that fit, newest first; reads the whole log unless everything fits. */
+/**
+ * The newest letters that fit, newest first. `read` gives letters from an offset on, null: from where it begins. It is
+ * read twice, places first: text of letters that are not shown would pile up, and is long.
+ */
 export async function newestViews(
-  letters: AsyncIterable<StoredLetter | LetterHole>,
+  read: (fromOffset: number | null) => AsyncIterable<StoredLetter | LetterHole>,
   test: LetterTest,
   limit: number
 ): Promise<DeadLetterView[]> {
-  const views: DeadLetterView[] = []
-  for await (const stored of letters) {
-    if (stored.kind === 'hole' || !test(stored)) continue
-    views.push(viewOf(stored))
+  const offsets: number[] = []
+  for await (const found of read(null)) {
+    if (found.kind === 'hole' || !test(found)) continue
+    offsets.push(found.offset)
     // Bounded: what is older than the newest `limit` goes.
-    if (views.length > 2 * limit) views.splice(0, views.length - limit)
+    if (offsets.length > 2 * limit) offsets.splice(0, offsets.length - limit)
   }
-  return views.slice(-limit).reverse()
+  const newest = new Set(offsets.slice(-limit))
+  const [first] = newest
+  const views: DeadLetterView[] = []
+  if (first === undefined) return views
+  for await (const found of read(first)) {
+    if (found.kind === 'letter' && newest.has(found.offset)) views.push(viewOf(found))
+  }
+  return views.reverse()
 }
 
 /** Letters as lines, or the bytes that came in, oldest first in each shard. */
