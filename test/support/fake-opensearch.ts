@@ -32,6 +32,8 @@ export type RequestFault =
   | { readonly kind: 'reset_after_apply' }
   /** Stores, then sends the answer one byte at a time. */
   | { readonly kind: 'trickle'; readonly byteDelayMs: number }
+  /** Reads the body, waits, then stores and answers: a server that has too much to do. */
+  | { readonly kind: 'slow'; readonly delayMs: number }
   /** Stores, announces a longer answer than it sends, and closes. */
   | { readonly kind: 'truncated' }
   /** Stores and answers 200 with this body. */
@@ -150,6 +152,11 @@ export class FakeOpenSearch {
     this.#plan.push(...faults)
   }
 
+  /** Requests from now on have no fault. */
+  clearPlan(): void {
+    this.#plan = []
+  }
+
   itemFaults(...faults: readonly ItemFault[]): void {
     this.#itemFaults = [...faults]
   }
@@ -228,6 +235,9 @@ export class FakeOpenSearch {
       case 'reset_before_apply':
         request.socket.resetAndDestroy()
         return
+      case 'slow':
+        await systemClock.sleep(fault.delayMs)
+        break
       default:
     }
     const text = plainBytes(request, body)
