@@ -45,9 +45,11 @@ export function adminServers(
   }
   return {
     async start() {
-      const bound: string[] = []
-      for (const server of servers) bound.push(await server.start())
+      const listed = [...servers]
+      // First: who sees the others answer finds the socket too.
       if (hasSocket) await startSocket()
+      const bound: string[] = []
+      for (const server of listed) bound.push(await server.start())
       return bound[0] ?? null
     },
     async stop() {
