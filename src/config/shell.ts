@@ -197,12 +197,14 @@ const destination = {
     }),
     drain_order: Type.Enum(['oldest_first', 'newest_first'], {
       default: DESTINATION_DEFAULTS.drainOrder,
-      description: 'What goes first when the output has fallen behind by `lag_threshold`.'
+      description:
+        'What goes first when the output has fallen behind by `lag_threshold`. `newest_first` is refused for outputs that keep an order and for routes that join lines.'
     }),
     lag_threshold: duration({
       default: formatDuration(DESTINATION_DEFAULTS.lagThresholdMs),
       min: '1s',
-      description: 'With `newest_first`: age of the oldest record from which new records go first.'
+      description:
+        'With `newest_first`: age of the record to be sent next from which new records go first.'
     }),
     backfill_share: Type.Number({
       default: DESTINATION_DEFAULTS.backfillShare,

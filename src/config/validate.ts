@@ -21,7 +21,7 @@ import type { MillraceConfig } from './schema.ts'
 import { isBlock, schemaNode } from './schema-node.ts'
 import { type Shell, shellSchema } from './shell.ts'
 import { adminOf, queueOf, threadsOf } from './shell-values.ts'
-import { checkAddresses, checkAdmin, checkShards, checkUnused } from './whole.ts'
+import { checkAddresses, checkAdmin, checkDrainOrder, checkShards, checkUnused } from './whole.ts'
 
 export interface ValidationEnvironment {
   readonly registry: Registry
@@ -97,7 +97,10 @@ export function validateConfig(
           routes,
           outputs: plugins.outputs
         }
-  if (config !== null) checkShards(config, report)
+  if (config !== null) {
+    checkShards(config, report)
+    checkDrainOrder(config, registry, report)
+  }
   return finished(config, findings, shown)
 }
 

@@ -1,14 +1,17 @@
 // Runs on: main.
-// What the schemas do not show: addresses that two listeners want, outputs that nothing uses, more queues than fit.
+// What the schemas do not show: addresses that two listeners want, outputs that nothing uses, more queues than fit,
+// an order of draining that an output or a step rules out.
 
 import { LANES_MAX, SHARDS_PER_THREAD_MAX } from '../core/limits.ts'
 import { formatBytes } from '../core/units.ts'
 import { formatListenAddress, parseListenAddress } from '../net/listen-address.ts'
+import type { Registry } from '../plugin/registry.ts'
 import type { Report } from './convert.ts'
 import { formatPath } from './findings.ts'
 import type { Listener } from './plugin-blocks.ts'
 import type { RouteNames } from './route-parts.ts'
 import type { MillraceConfig, RouteConfig } from './schema.ts'
+import { isBlock } from './schema-node.ts'
 
 const WILDCARDS: ReadonlySet<string> = new Set(['0.0.0.0', '::', '*'])
 
@@ -94,4 +97,34 @@ export function checkShards(config: MillraceConfig, report: Report): void {
   const message = `${shardCount} queues exceed the ${SHARDS_PER_THREAD_MAX} of an ingest thread`
   const hint = 'join routes that differ only in their tags, or use fewer lanes'
   report('MR_CONFIG_INVALID', ['routes'], message, hint)
+}
+
+/**
+ * Two lanes send new and old records of one shard side by side: nothing for outputs that promise an order per target, nor
+ * for steps that put lines together, whose parts the two would divide between them.
+ */
+export function checkDrainOrder(config: MillraceConfig, registry: Registry, report: Report): void {
+  for (const { id, steps, to } of config.routes) {
+    for (const [index, { drainOrder, output }] of to.entries()) {
+      if (drainOrder !== 'newest_first') continue
+      const path = ['routes', id, 'to', index, 'drain_order']
+      const block = config.outputs[output]
+      const sizes = block && registry.output(block.type)?.sizes(block.config)
+      if (sizes?.isOrderedPerTarget === true) {
+        const message = `newest_first breaks the order that ${block?.type} outputs keep`
+        const hint = 'remove drain_order; it is for outputs such as opensearch'
+        report('MR_CONFIG_INVALID', path, message, hint)
+      } else if (isJoining(steps)) {
+        const message = 'newest_first divides lines that the route joins'
+        const hint = 'begin the steps of the route with docker_partial: {mode: pass}'
+        report('MR_CONFIG_INVALID', path, message, hint)
+      }
+    }
+  }
+}
+
+/** Parts that Docker cut are joined unless the first step says that they pass. */
+function isJoining([first]: RouteConfig['steps']): boolean {
+  const options = first?.['docker_partial']
+  return !(isBlock(options) && options['mode'] === 'pass')
 }

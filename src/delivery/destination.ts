@@ -1,7 +1,7 @@
 // Steps 6 to 9. Runs on: main.
-// One output as one route sees it: a lane per shard. Starts them, wakes them, counts what steps report, stops them.
+// One output as one route sees it: the lanes of each shard. Starts them, wakes them, counts what steps report, stops them.
 
-import type { Clock, Random } from '../core/clock.ts'
+import type { CancelTimer, Clock, Random } from '../core/clock.ts'
 import { errorText } from '../core/errors.ts'
 import type { OutputLog } from '../plugin/output.ts'
 import type { Cursor } from '../storage/cursor.ts'
@@ -9,11 +9,11 @@ import type { TaskRequest, TaskResult } from '../threads/messages.ts'
 import { BEHIND_MS, CatchUp } from './catch-up.ts'
 import { DestinationKeys, OpenKeys, type ParkRows } from './keys.ts'
 import { Lane, type LaneOptions } from './lane.ts'
-import { laneCursor } from './lane-cursor.ts'
 import type { LaneCursor, LaneSource } from './lane-source.ts'
 import { type LaneTurn, LaneTurns } from './lane-turns.ts'
 import type { OutputInstance } from './output-instance.ts'
 import { DEFAULT_RETRY } from './retry.ts'
+import { DRAIN_TICK_MS, type DrainLaneParts, type NewestFirst, ShardDrain } from './shard-drain.ts'
 import type { ShardLog } from './shard-log.ts'
 import type { WriteLetters } from './task-settlement.ts'
 
@@ -26,6 +26,8 @@ export interface DestinationOptions {
   readonly shards: readonly { readonly shardLog: ShardLog; readonly cursor: Cursor }[]
   readonly pool: { run(task: TaskRequest, deadlineMs: number): Promise<TaskResult> }
   readonly parkAfterMs: number
+  /** Null: oldest first. */
+  readonly newestFirst: NewestFirst | null
   readonly park: ParkAccess
   /** Writer of dead letters of one shard. */
   readonly lettersOf: (shardLog: ShardLog) => WriteLetters
@@ -49,13 +51,6 @@ export interface ParkAccess {
   drain(destination: Destination, signal: AbortSignal): Promise<void>
 }
 
-/** One lane and what it reads. */
-interface DrainedShard {
-  readonly shardLog: ShardLog
-  readonly cursor: Cursor
-  readonly lane: Lane
-}
-
 /** How long a stop waits for answers of requests on the wire: aborted, what they stored would be sent again. */
 const WIRE_MS_MAX = 2000
 const WIRE_LOOK_MS = 10
@@ -75,7 +70,7 @@ export class Destination {
   readonly key: string
   readonly route: string
   readonly output: OutputInstance
-  readonly #shards: DrainedShard[] = []
+  readonly #shards: ShardDrain[] = []
   readonly #turns: LaneTurns
   readonly #catchUp: CatchUp
   /** What steps counted, `<metric>|<label values>`. */
@@ -91,6 +86,7 @@ export class Destination {
   readonly #running: Promise<unknown>[] = []
   readonly #started = Promise.withResolvers<void>()
   #isStarted = false
+  #cancelTick: CancelTimer | null = null
 
   constructor(options: DestinationOptions) {
     this.key = options.key
@@ -116,10 +112,9 @@ export class Destination {
       bytesPerSecond: catchupBytesPerSecond,
       arrivedBytes
     })
-    this.#turns = new LaneTurns(output.slots, clock, this.#catchUp)
-    for (const { shardLog, cursor } of shards) {
-      this.#shards.push({ shardLog, cursor, lane: this.#lane(shardLog, cursor) })
-    }
+    const share = options.newestFirst?.backfillShare
+    this.#turns = new LaneTurns(output.slots, clock, this.#catchUp, share)
+    for (const { shardLog, cursor } of shards) this.#shards.push(this.#drain(shardLog, cursor))
   }
 
   /** Time that lanes far behind were held so that ingest goes first. */
@@ -127,13 +122,25 @@ export class Destination {
     return this.#catchUp.heldMs
   }
 
-  get shards(): readonly DrainedShard[] {
+  get isNewestFirst(): boolean {
+    return this.#options.newestFirst !== null
+  }
+
+  get shards(): readonly ShardDrain[] {
     return this.#shards
   }
 
   /** Begins to drain. A destination that is down is tried for ever. */
   start(): void {
     this.#running.push(this.#start())
+    if (this.#options.newestFirst !== null) this.#tick()
+  }
+
+  #tick(): void {
+    this.#cancelTick = this.#options.clock.after(DRAIN_TICK_MS, () => {
+      for (const shard of this.#shards) shard.tick()
+      this.#tick()
+    })
   }
 
   async #start(): Promise<void> {
@@ -143,33 +150,31 @@ export class Destination {
     if (signal.aborted) return
     this.#isStarted = true
     this.#started.resolve()
-    const lanes = this.#shards.map(({ lane }) => lane.run())
-    await Promise.all([...lanes, park.drain(this, signal)])
+    const drains = this.#shards.map((shard) => shard.run())
+    await Promise.all([...drains, park.drain(this, signal)])
   }
 
   /** Drains one more shard, which the route adopted. */
   addShard(shardLog: ShardLog, cursor: Cursor): void {
-    const lane = this.#lane(shardLog, cursor)
-    this.#shards.push({ shardLog, cursor, lane })
-    if (this.#isStarted) this.#running.push(lane.run())
+    const drain = this.#drain(shardLog, cursor)
+    this.#shards.push(drain)
+    if (this.#isStarted) this.#running.push(drain.run())
   }
 
   /** More may be visible in the shards of a log. */
   wake(): void {
-    for (const { lane } of this.shards) lane.wake()
+    for (const shard of this.#shards) shard.wake()
   }
 
   /** Everything visible is finished, but for groups that wait for their next line. */
   get isDrained(): boolean {
-    return this.shards.every(
-      ({ cursor, lane, shardLog }) =>
-        lane.isIdle && shardLog.account(cursor).pending <= lane.openCount
-    )
+    return this.#shards.every(({ isDrained }) => isDrained)
   }
 
   /** Ends lanes and flights. A request on the wire gets a moment for its answer; what has no verdict stays pending. */
   async stop(): Promise<void> {
     this.keys.stop()
+    this.#cancelTick?.()
     this.#abort.abort()
     await Promise.all(this.#running)
     await this.#wireIsEmpty()
@@ -181,7 +186,7 @@ export class Destination {
     const { signal } = this.#wire
     const endMs = clock.monotonicMs() + WIRE_MS_MAX
     const isBusy = () =>
-      this.#shards.some(({ lane }) => lane.inFlightWithin(0, Number.MAX_SAFE_INTEGER).length > 0)
+      this.#shards.some((shard) => shard.inFlightWithin(0, Number.MAX_SAFE_INTEGER).length > 0)
     while (isBusy() && clock.monotonicMs() < endMs) await clock.sleep(WIRE_LOOK_MS, signal)
   }
 
@@ -219,26 +224,36 @@ export class Destination {
     return this.#createLane({ ...parts, slots, pool: this.#options.pool, parkRows: null })
   }
 
-  #lane(shardLog: ShardLog, cursor: Cursor): Lane {
+  #drain(shardLog: ShardLog, cursor: Cursor): ShardDrain {
+    const { clock, key, log, newestFirst } = this.#options
+    return new ShardDrain({
+      destination: key,
+      shardLog,
+      cursor,
+      turns: this.#turns,
+      newestFirst,
+      createLane: (parts) => this.#lane(shardLog, parts),
+      clock,
+      log,
+      signal: this.#abort.signal
+    })
+  }
+
+  #lane(shardLog: ShardLog, { turn, ...parts }: DrainLaneParts): Lane {
     const { lettersOf, park } = this.#options
     const rowsOf = park.rowsOf(shardLog)
-    const turn = this.#turns.lane()
-    const lane = this.#createLane({
+    return this.#createLane({
+      ...parts,
       slots: turn,
       pool: this.#charging(turn),
-      source: shardLog.source(cursor.lowOffset),
-      cursor: laneCursor(cursor),
       writeLetters: lettersOf(shardLog),
       signal: this.#abort.signal,
       keys: this.keys,
       parkRows: async (key, rows) => {
         this.keys.parking(key, 1)
         return await rowsOf(key, rows).finally(() => this.keys.parking(key, -1))
-      },
-      onProgress: () => shardLog.progress()
+      }
     })
-    shardLog.setInFlight(cursor, (first, end) => lane.inFlightWithin(first, end))
-    return lane
   }
 
   #createLane(
@@ -254,7 +269,7 @@ export class Destination {
       | 'parkRows'
       | 'onProgress'
     > &
-      Partial<Pick<LaneOptions, 'sizes'>>
+      Partial<Pick<LaneOptions, 'sizes' | 'startOffset'>>
   ): Lane {
     const { clock, generation, key, log, output, random } = this.#options
     return new Lane({

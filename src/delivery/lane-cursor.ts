@@ -5,14 +5,14 @@ import type { Cursor, Outcome } from '../storage/cursor.ts'
 import type { LaneCursor } from './lane-source.ts'
 import type { Fate } from './task-settlement.ts'
 
-/** A cursor as a lane writes it. */
-export function laneCursor(cursor: Cursor): LaneCursor {
+/** A cursor as a lane writes it. `reservedCount`: ranges that are left to other lanes of the same cursor. */
+export function laneCursor(cursor: Cursor, reservedCount = () => 0): LaneCursor {
   return {
     get lowOffset() {
       return cursor.lowOffset
     },
     get rangeCount() {
-      return cursor.ranges.length
+      return cursor.ranges.length + reservedCount()
     },
     get passCount() {
       return cursor.passCount

@@ -29,6 +29,8 @@ export interface LaneOptions extends TaskFlightsOptions {
   readonly parkRows: ParkRows | null
   /** Called with the result of every task. */
   readonly onTask: (result: TaskResult) => void
+  /** Nothing below is read; default: the low mark of the cursor. */
+  readonly startOffset?: number
 }
 
 /** First guess of rendered bytes per stored byte; high, so that first bodies fit. */
@@ -40,7 +42,7 @@ const GROWTH_MIN = 0.05
 /** Share of a body that a task aims at: a little less than full leaves room for records that grow more. */
 const FILL_SHARE = 0.96
 /** Room for open members and bodies in flight below the ceiling of a cursor. */
-const RANGES_RESERVE = 500
+export const RANGES_RESERVE = 500
 /** Smallest record that a slot has index room for, bytes. */
 export const ROW_BYTES_MIN = 64
 /** Wait after a task that failed, milliseconds. */
@@ -64,12 +66,15 @@ export class Lane {
   readonly #later: LaterRows
   readonly #flights: TaskFlights
   #isParkPaused = false
+  /** Rows that had waited are with the pool. */
+  #isRenderingLater = false
+  #isEnded = false
   readonly #search = new CulpritSearch()
 
   constructor(options: LaneOptions) {
     this.#options = options
     this.#window = new FrameWindow((ordinal) => options.source.segment(ordinal))
-    this.#nextOffset = options.cursor.lowOffset
+    this.#nextOffset = options.startOffset ?? options.cursor.lowOffset
     this.#later = new LaterRows(options.keys)
     this.#flights = new TaskFlights(options, this.#later, () => this.#wakeUp.ring())
   }
@@ -81,7 +86,19 @@ export class Lane {
 
   /** Nothing taken, nothing in flight: what the shard has shown is finished, but for open groups. */
   get isIdle(): boolean {
-    return this.#flights.isEmpty && this.#window.isEmpty && this.#later.isEmpty
+    const isTaken = !this.#window.isEmpty || this.#isRenderingLater
+    return !isTaken && this.#flights.isEmpty && this.#later.isEmpty
+  }
+
+  /** Append time of the oldest record that has no slot yet, or null: none is read ahead. */
+  get unrenderedSinceMs(): number | null {
+    return this.#window.oldestMs
+  }
+
+  /** `run` returns. Only for an idle lane whose source gives nothing more. */
+  end(): void {
+    this.#isEnded = true
+    this.#wakeUp.ring()
   }
 
   /** Nothing but rows of failing keys is left of what was taken. */
@@ -110,7 +127,7 @@ export class Lane {
   /** Runs until the signal aborts; flights end by themselves, `settledFlights` waits for them. */
   async run(): Promise<void> {
     const { signal } = this.#options
-    while (!signal.aborted) {
+    while (!signal.aborted && !this.#isEnded) {
       try {
         await this.#turn()
       } catch (error) {
@@ -125,7 +142,12 @@ export class Lane {
   async #turn(): Promise<void> {
     this.#parkHeld()
     const job = this.#later.next()
-    if (job !== null) return await this.#renderLater(job)
+    if (job !== null) {
+      this.#isRenderingLater = true
+      return await this.#renderLater(job).finally(() => {
+        this.#isRenderingLater = false
+      })
+    }
     // Read before the visible end: every line with an earlier stamp is then below that end (joins close groups by it).
     const { watermarkMs } = this.#options.source
     const isDrained = this.#take()

@@ -84,6 +84,18 @@ const ROUTER_METRICS: readonly MetricFamily[] = [
     'Stored bytes from the oldest record that waits for the destination.'
   ),
   family(
+    'queue_backfilling',
+    'gauge',
+    CURSOR,
+    'With `drain_order: newest_first`: 1 while old records are sent beside new ones.'
+  ),
+  family(
+    'queue_newest_first_total',
+    'counter',
+    CURSOR,
+    'With `drain_order: newest_first`: how often new records were given precedence.'
+  ),
+  family(
     'queue_cursor_persist_seconds',
     'histogram',
     SHARD,

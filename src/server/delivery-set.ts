@@ -181,6 +181,10 @@ export class DeliverySet {
       random,
       log,
       parkAfterMs: to.parkAfterMs,
+      newestFirst:
+        to.drainOrder === 'newest_first'
+          ? { lagMsMax: to.lagThresholdMs, backfillShare: to.backfillShare }
+          : null,
       park: parkOf(routeId, outputId),
       lettersOf: (shardLog) => lettersOf(routeId, outputId, shardLog),
       shards: shardsOf(routeId).map(({ cursors, shardLog }) => {

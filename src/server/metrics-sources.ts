@@ -249,6 +249,7 @@ function provideCursors(registry: MetricRegistry, { delivery, status }: MetricsP
   byReason('queue_dropped_records_total', ({ dropped }) => dropped)
   byReason('queue_lost_records_total', ({ lost }) => lost)
   provideBytes(registry, destinations)
+  provideOrder(registry, destinations)
   provideParks(registry, destinations, status)
   for (const [name, labelNames] of TASK_COUNTERS) {
     registry.provide(name, () => taskSamples(destinations, name, labelNames))
@@ -280,6 +281,22 @@ function provideBytes(registry: MetricRegistry, destinations: readonly Destinati
         }))
     )
   )
+}
+
+function provideOrder(registry: MetricRegistry, destinations: readonly Destination[]): void {
+  const each = (name: string, value: (shard: Destination['shards'][number]) => number) =>
+    registry.provide(name, () =>
+      destinations
+        .filter(({ isNewestFirst }) => isNewestFirst)
+        .flatMap(({ output, route, shards }) =>
+          shards.map((shard) => ({
+            labels: { route, shard: shard.shardLog.label, destination: output.id },
+            value: value(shard)
+          }))
+        )
+    )
+  each('queue_backfilling', ({ isBackfilling }) => (isBackfilling ? 1 : 0))
+  each('queue_newest_first_total', ({ jumpCount }) => jumpCount)
 }
 
 function provideParks(

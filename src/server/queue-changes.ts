@@ -111,21 +111,22 @@ export class LiveQueueChanges implements QueueChanges {
 /** Finishes what is left of [first, end), durably. Records on the wire are waited for a while, and are not dropped. */
 async function change(
   { destination, route }: CursorChoice,
-  { cursor, lane, shardLog }: DrainedShard,
+  drained: DrainedShard,
   firstOffset: number,
   endOffset: number
 ): Promise<CursorChange> {
+  const { cursor, shardLog } = drained
   const fromOffset = cursor.lowOffset
   const endMs = systemClock.monotonicMs() + WIRE_MS_MAX
   let dropped = 0
   for (;;) {
-    const onWire = lane.inFlightWithin(firstOffset, endOffset)
+    const onWire = drained.inFlightWithin(firstOffset, endOffset)
     dropped += skipRange(shardLog.segments, cursor, firstOffset, endOffset, onWire)
     if (onWire.length === 0 || systemClock.monotonicMs() >= endMs) break
     await systemClock.sleep(WIRE_LOOK_MS, new AbortController().signal)
   }
   await shardLog.settle()
-  lane.wake()
+  drained.wake()
   const { pending } = shardLog.account(cursor)
   const shard = shardLog.label
   const toOffset = cursor.lowOffset

@@ -192,7 +192,7 @@ export class ServerStatus implements AdminSource {
 }
 
 export function cursorStatuses(destination: Destination): CursorStatus[] {
-  return destination.shards.map(({ cursor, lane, shardLog }) => {
+  return destination.shards.map(({ cursor, oldestMs, shardLog }) => {
     const account = shardLog.account(cursor)
     return {
       route: destination.route,
@@ -206,8 +206,7 @@ export function cursorStatuses(destination: Destination): CursorStatus[] {
       dropped: account.dropped,
       lost: account.lost,
       pending: account.pending,
-      oldestPendingMs:
-        account.pending === 0 ? null : (lane.oldestMs ?? shardLog.pendingSinceMs(cursor)),
+      oldestPendingMs: account.pending === 0 ? null : (oldestMs ?? shardLog.pendingSinceMs(cursor)),
       lastError: destination.output.lastError
     }
   })

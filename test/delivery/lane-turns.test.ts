@@ -186,3 +186,78 @@ t.test('a lane far behind waits for the limit, one at the tail does not', (t) =>
   t.equal(slots.inUse, 0)
   t.end()
 })
+
+/** Slots of a lane until it gets no more. */
+function takeAll(turn: ReturnType<LaneTurns['lane']>): Slot[] {
+  const taken: Slot[] = []
+  for (let slot = turn.take(); slot !== null; slot = turn.take()) taken.push(slot)
+  return taken
+}
+
+t.test('a backfill has its share while others have work, all but one slot when not', (t) => {
+  const slots = new Slots(10, 16)
+  const clock = new FakeClock()
+  const catchUp = new CatchUp({ clock, bytesPerSecond: MIB, arrivedBytes: () => 0 })
+  const turns = new LaneTurns(slots, clock, catchUp, 0.3)
+  const [live, old, older] = [turns.lane(), turns.lane(), turns.lane()]
+  live.setRole('live')
+  old.setRole('backfill')
+  older.setRole('backfill')
+  const alone = takeAll(old)
+  t.equal(alone.length, 9, 'one slot is left for what comes')
+  const first = live.take()
+  t.not(first, null)
+  let calls = 0
+  old.whenFree(() => calls++)
+  for (const slot of alone.slice(3)) old.give(slot)
+  t.equal(calls, 0, 'over its share')
+  t.equal(older.take(), null, 'which backfills have in common')
+  old.give(alone[0]!)
+  t.equal(calls, 1)
+  t.not(old.take(), null)
+  let again = 0
+  old.whenFree(() => again++)
+  t.equal(clock.timerCount, 0, 'nobody looks for the share: it is told')
+  live.give(first!)
+  t.equal(again, 1, 'the live lane has no work')
+  old.forget(() => {})
+  t.equal(slots.inUse, 3)
+  t.end()
+})
+
+t.test('a backfill gets a slot of one, and a share that comes to none', (t) => {
+  const slots = new Slots(1, 16)
+  const clock = new FakeClock()
+  const catchUp = new CatchUp({ clock, bytesPerSecond: MIB, arrivedBytes: () => 0 })
+  const turns = new LaneTurns(slots, clock, catchUp, 0.05)
+  const [live, old] = [turns.lane(), turns.lane()]
+  live.setRole('live')
+  old.setRole('backfill')
+  const slot = live.take()
+  let calls = 0
+  old.whenFree(() => calls++)
+  live.give(slot!)
+  t.equal(calls, 1)
+  t.not(old.take(), null)
+  t.end()
+})
+
+t.test('a live lane is not held by the catch-up limit, the backfill beside it is', (t) => {
+  const { arrived, clock, turns } = build(4)
+  const [live, old] = [turns.lane(), turns.lane()]
+  old.setRole('backfill')
+  live.charge(MIB, true)
+  live.setRole('live')
+  for (let ms = 0; ms < 1000; ms++) {
+    arrived.bytes += 200
+    clock.advance(1)
+  }
+  live.charge(100 * MIB, true)
+  const slot = live.take()
+  t.not(slot, null)
+  old.charge(100 * MIB, true)
+  t.equal(old.take(), null)
+  live.give(slot!)
+  t.not(live.take(), null)
+  t.end()
+})

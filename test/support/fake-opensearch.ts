@@ -100,6 +100,8 @@ export class FakeOpenSearch {
   /** Requests of the data plane as received, newest last. */
   requests: BulkRecord[] = []
   stats = emptyStats()
+  /** Awaited before the documents of a request are stored. */
+  gate: (body: string) => Promise<void> = async () => {}
 
   constructor(options: FakeOpenSearchOptions = {}) {
     this.#options = options
@@ -243,6 +245,7 @@ export class FakeOpenSearch {
     const text = plainBytes(request, body)
     this.stats.plainBytes += text.length
     if (this.#options.isDiscarding) return answerDiscarded(response, text, this.stats)
+    await this.gate(text.toString())
     let items: BulkItem[]
     try {
       items = parseBulk(text)
