@@ -42,7 +42,10 @@ t.test('newest_first is refused for outputs that keep an order per target', (t) 
   const ordered = [
     ['file', '{type: file, path: "/tmp/x.log"}'],
     ['stdout', '{type: stdout}'],
-    ['cloudwatch_logs', '{type: cloudwatch_logs, region: eu-west-1, log_group_name: a, log_stream_name: b}']
+    [
+      'cloudwatch_logs',
+      '{type: cloudwatch_logs, region: eu-west-1, log_group_name: a, log_stream_name: b}'
+    ]
   ] as const
   for (const [type, output] of ordered) {
     const text = findingsOf(t, output, PASS)
