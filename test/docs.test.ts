@@ -209,3 +209,18 @@ t.test(
     t.end()
   }
 )
+
+t.test('every case that the page about reliability names is a test of that file', (t) => {
+  const rows = readFileSync(join(ROOT, 'docs/reliability.md'), 'utf8').matchAll(
+    /^\| (Q\d\d) \|[^|]*\| ([^|]+) \|$/gm
+  )
+  let count = 0
+  for (const [, number = '', files = ''] of rows) {
+    for (const [, file = ''] of files.matchAll(/`([^`]+)`/g)) {
+      count++
+      t.match(readFileSync(join(ROOT, file), 'utf8'), number, `${number} in ${file}`)
+    }
+  }
+  t.ok(count > 50, `${count} places`)
+  t.end()
+})

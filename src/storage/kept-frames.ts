@@ -2,7 +2,7 @@
 // Copies of the frames that were written and are not durable yet, so that they can be written again elsewhere when their
 // sync fails: the page cache cannot be asked for them, because a failed write-back marks its pages clean. Frames are
 // numbered from 0 in the order of writing. Copied in cache-warm pieces right after the write; the cost is in
-// docs/decisions/0012. Limit: what may be unsynced (UNSYNCED_BYTES_MAX per ingest thread, and one message).
+// docs/decisions/0013. Limit: what may be unsynced (UNSYNCED_BYTES_MAX per ingest thread, and one message).
 
 import { UNSYNCED_BYTES_MAX } from '../core/limits.ts'
 import type { FrameFacts } from './frame-slab.ts'
