@@ -1,28 +1,32 @@
 // Runs on: any (types only).
 // What the admin server asks of the router. Plain data, also the JSON of the API and of `millrace queue ls`.
 
-/** One cursor: a destination on a shard of a route. Records; the identity of the queue holds over these fields. */
-export interface CursorStatus {
-  readonly route: string
-  readonly shard: string
-  readonly destination: string
+/** What became of records, by the identity of the queue: appended is the sum of the others, duplicates among the delivered. */
+export interface RecordCounts {
   readonly appended: number
   readonly delivered: number
   /** Of the delivered: what the destination had already. */
   readonly duplicateSuppressed: number
-  readonly deadLettered: number
-  /** Parked: they wait in the park of the destination. */
-  readonly moved: number
   readonly dropped: Readonly<Record<string, number>>
   readonly lost: Readonly<Record<string, number>>
   readonly pending: number
+}
+
+/** One cursor: a destination on a shard of a route. */
+export interface CursorStatus extends RecordCounts {
+  readonly route: string
+  readonly shard: string
+  readonly destination: string
+  readonly deadLettered: number
+  /** Parked: they wait in the park of the destination. */
+  readonly moved: number
   /** Append time of the oldest pending record; null: nothing pends. */
   readonly oldestPendingMs: number | null
   readonly lastError: string | null
 }
 
-/** Records that a destination set aside for keys that fail; the identity of the queue holds over these fields too. */
-export interface ParkedStatus {
+/** Records that a destination set aside for keys that fail. Appended: those ever parked, `moved` of the route's cursors. */
+export interface ParkedStatus extends RecordCounts {
   readonly route: string
   readonly destination: string
   /** Keys with parked records. */
@@ -30,31 +34,17 @@ export interface ParkedStatus {
   /** Parked records and the bytes of their files. */
   readonly records: number
   readonly bytes: number
-  /** Records that were ever parked: `moved` of the cursors of the route. */
-  readonly appended: number
-  readonly delivered: number
-  readonly duplicateSuppressed: number
   readonly deadLettered: number
-  readonly dropped: Readonly<Record<string, number>>
-  readonly lost: Readonly<Record<string, number>>
-  readonly pending: number
 }
 
-/** A shard of a log of dead letters: what became of every letter. The identity of the queue holds over these fields too. */
-export interface LetterShardStatus {
+/** A shard of a log of dead letters: what became of every letter. Delivered: replayed. */
+export interface LetterShardStatus extends RecordCounts {
   /** `out.search`, `in.web`, `unmatched`. */
   readonly log: string
   /** `00` */
   readonly shard: string
-  readonly appended: number
-  /** Replayed, duplicates among them. */
-  readonly delivered: number
-  readonly duplicateSuppressed: number
   /** Written once more at the end of the log. */
   readonly moved: number
-  readonly dropped: Readonly<Record<string, number>>
-  readonly lost: Readonly<Record<string, number>>
-  readonly pending: number
 }
 
 export interface ShardStatus {

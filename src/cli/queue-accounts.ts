@@ -6,7 +6,7 @@
 // of a running server by its own counts, of a directory by its files alone. Of a destination that its route no longer has:
 // what it had finished.
 
-import type { QueuesStatus } from '../admin/status.ts'
+import type { QueuesStatus, RecordCounts } from '../admin/status.ts'
 import { accountOf, DROPPED_NEWEST } from '../storage/cursor-account.ts'
 import {
   type ArchivedView,
@@ -43,16 +43,9 @@ export interface Account {
 type Place = Pick<Account, 'log' | 'shard' | 'destination'>
 
 /** What a server tells of any cursor. */
-interface StatusCounts {
-  readonly appended: number
-  /** Duplicates among them. */
-  readonly delivered: number
-  readonly duplicateSuppressed: number
+interface StatusCounts extends RecordCounts {
   readonly deadLettered?: number
   readonly moved?: number
-  readonly dropped: Readonly<Record<string, number>>
-  readonly lost: Readonly<Record<string, number>>
-  readonly pending: number
 }
 
 /** The name that the one cursor of a log of dead letters or of a park has. */

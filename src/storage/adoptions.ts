@@ -4,8 +4,9 @@
 // directories are orphans again, listed and whole, and are adopted anew.
 
 import path from 'node:path'
-import { errnoOf, MillraceError } from '../core/errors.ts'
+import { errnoOf } from '../core/errors.ts'
 import type { FrameHash } from './frame.ts'
+import { replaceFile } from './replace-file.ts'
 import type { Storage } from './storage.ts'
 
 /** Log of the orphan (`routes/old`) -> id of the route that has it. */
@@ -42,20 +43,7 @@ export function writeAdoptions(
     storage.dirsyncNow(dataDir)
     return
   }
-  const beside = `${target}.new`
-  if (storage.stat(beside) !== null) storage.unlink(beside)
-  const bytes = encode(adoptions, hash)
-  const file = storage.open(beside, 'create')
-  try {
-    if (storage.writev(file, [bytes], 0) !== bytes.length) {
-      throw new MillraceError('MR_STORE_FULL', `no room for ${target}; free space on the volume`)
-    }
-    storage.datasyncNow(file)
-  } finally {
-    storage.close(file)
-  }
-  storage.rename(beside, target)
-  storage.dirsyncNow(dataDir)
+  replaceFile(storage, target, encode(adoptions, hash))
 }
 
 /** With one more; what the orphan itself had adopted goes with it. */

@@ -8,6 +8,7 @@ import { MillraceError } from '../core/errors.ts'
 import { FORMAT_MAJOR, FORMAT_MINOR, META_FILE, STORE_INCOMPATIBLE_KNOWN } from './format.ts'
 import { checkFormat } from './format-version.ts'
 import type { FrameHash } from './frame.ts'
+import { replaceFile } from './replace-file.ts'
 import { makeDirectoryDurable } from './shard-directory.ts'
 import type { Storage } from './storage.ts'
 import { readU64, writeU64 } from './words.ts'
@@ -82,14 +83,15 @@ export function openMeta(
       )
     }
     const fresh = { uuid: random(16), secret: random(16), createdMs: nowMs }
-    for (const name of NAMES) writeCopy(storage, dataDirectory, name, encodeMeta(fresh, hash))
+    for (const name of NAMES)
+      replaceFile(storage, path.join(dataDirectory, name), encodeMeta(fresh, hash))
     return { meta: fresh, notes: [] }
   }
   check?.(meta)
   const notes: string[] = []
   NAMES.forEach((name, index) => {
     if (copies[index] !== null) return
-    writeCopy(storage, dataDirectory, name, encodeMeta(meta, hash))
+    replaceFile(storage, path.join(dataDirectory, name), encodeMeta(meta, hash))
     notes.push(`${path.join(dataDirectory, name)} could not be read and was repaired from its copy`)
   })
   return { meta, notes }
@@ -109,24 +111,6 @@ function readCopy(storage: Storage, file: string, hash: FrameHash): StoreMeta | 
   } finally {
     storage.close(handle)
   }
-}
-
-/** Beside the old copy, then over it: a crash leaves the old one or the new one. */
-function writeCopy(storage: Storage, dataDirectory: string, name: string, bytes: Buffer): void {
-  const target = path.join(dataDirectory, name)
-  const beside = `${target}.new`
-  if (storage.stat(beside) !== null) storage.unlink(beside)
-  const file = storage.open(beside, 'create')
-  try {
-    if (storage.writev(file, [bytes], 0) !== bytes.length) {
-      throw new MillraceError('MR_STORE_FULL', `no room for ${target}; free space on the volume`)
-    }
-    storage.datasyncNow(file)
-  } finally {
-    storage.close(file)
-  }
-  storage.rename(beside, target)
-  storage.dirsyncNow(dataDirectory)
 }
 
 function hasData(storage: Storage, directory: string): boolean {
