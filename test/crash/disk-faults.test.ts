@@ -248,7 +248,12 @@ requireAll(t, [[compiler, 'a C compiler (cc)']], () => {
       const router = await setup.start()
       load.start()
       await eventually('acks come', LIMIT_MS, () => load.acked.length > ACKED_AFTER)
-      faults.set(segment('sync', 'EIO'))
+      await eventually('the router ends', LIMIT_MS, () => {
+        if (!router.hasExited) faults.set(segment('sync', 'EIO'))
+        return router.hasExited
+      }).catch((cause) => {
+        throw new Error(`${cause}\n${router.log}`)
+      })
       t.equal(await router.exit, 74)
       faults.clear()
       await checkAll(t, await setup.start(), setup)
