@@ -157,11 +157,12 @@ requireAll(t, [[compiler, 'a C compiler (cc)']], () => {
           (await router.metric('millrace_queue_segment_poisoned_total')) - cutBefore
         // Acks may be those of a sync that ran before, and main hears of a cut a moment after it.
         if (effect === 'cut') {
-          await eventually(
-            `${name}: a segment is cut`,
-            LIMIT_MS,
-            async () => (await cutCount()) > 0
-          )
+          await eventually(`${name}: a segment is cut`, LIMIT_MS, async () => {
+            if ((await cutCount()) > 0) return true
+            // It may have hit the footer of a finished segment, which nothing depends on.
+            if (faults.hits(0) > 0) faults.set(...rules)
+            return false
+          })
         } else t.equal(await cutCount(), 0, `${name}: no segment is cut`)
         t.notOk(router.hasExited, name)
       }
@@ -223,12 +224,19 @@ requireAll(t, [[compiler, 'a C compiler (cc)']], () => {
         LIMIT_MS,
         async () => (await stateOf(router)) === 'read_only'
       )
-      const acked = load.acked.length
+      const { appended } = totalOf(await queuesOf(router), 'all', 'search')
       search.reset()
-      await eventually('what was acked is delivered', LIMIT_MS, () => {
-        return missingSeqs(load.acked, arrivedSeqs(search)).length === 0
+      await eventually('what was taken is delivered', LIMIT_MS, () => {
+        return arrivedSeqs(search).length === appended
       })
-      t.equal(load.acked.length, acked, 'nothing is taken')
+      // Acks of what was taken before may still have been on their way to the sender.
+      t.same(missingSeqs(load.acked, arrivedSeqs(search)), [], 'nothing more was acked')
+      t.equal(
+        totalOf(await queuesOf(router), 'all', 'search').appended,
+        appended,
+        'nothing is taken'
+      )
+      const acked = load.acked.length
       t.equal((await fetch(`${router.adminUrl}/readyz`)).status, 503)
       t.match(router.log, /is delivered again after a restart/)
       t.equal(router.log.split('is delivered again after a restart').length, 2, 'said once')
