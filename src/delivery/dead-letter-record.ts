@@ -79,7 +79,7 @@ function cutText(value: string): string {
   return whole.toString('utf8', 0, end)
 }
 
-/** null: the entry is no dead letter of ours. */
+/** Its bytes are views on the entry. Null: the entry is no dead letter of ours. */
 export function decodeLetter(tag: string, entry: Uint8Array): DeadLetter | null {
   const value = decodeEntry(entry)
   const record = Array.isArray(value) ? value[1] : null
@@ -126,7 +126,6 @@ function text(value: unknown): string {
   return typeof value === 'string' ? value : ''
 }
 
-/** A copy: the decoder gives views on the entry. */
 function bytes(value: unknown): Uint8Array {
-  return value instanceof Uint8Array ? Uint8Array.from(value) : new Uint8Array()
+  return value instanceof Uint8Array ? value : new Uint8Array()
 }

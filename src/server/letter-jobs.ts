@@ -17,7 +17,7 @@ import type { Outcome } from '../storage/cursor.ts'
 import type { DeadLetterLogs } from './dead-letter-logs.ts'
 import type { LetterLog } from './letter-log.ts'
 import { LetterRoutes } from './letter-routes.ts'
-import { type LetterHole, type StoredLetter, scanLetters } from './letter-scan.ts'
+import { keptLetter, type LetterHole, type StoredLetter, scanLetters } from './letter-scan.ts'
 import { compileLetterTest, exportLetters, type LetterTest, newestViews } from './letter-views.ts'
 import type { StoreContext } from './open-shards.ts'
 import { Pace } from './pace.ts'
@@ -134,7 +134,8 @@ export class LetterJobs implements LetterSource {
         if (!test(found)) continue
         const addressed = this.#address(job, found, request.to)
         if (addressed === null || request.isDryRun) continue
-        if (batch.add(addressed)) await this.#send(job, shard, batch.take(), pace)
+        const stored = keptLetter(found)
+        if (batch.add({ ...addressed, stored })) await this.#send(job, shard, batch.take(), pace)
         if (job.signal.aborted) break
       }
       if (!job.signal.aborted) await this.#send(job, shard, batch.take(), pace)

@@ -16,7 +16,13 @@ import type { Cursor, Outcome } from '../storage/cursor.ts'
 import type { CursorAccount } from '../storage/cursor-account.ts'
 import { segmentBytesFor } from '../storage/format.ts'
 import { ShardWriter } from '../storage/shard-writer.ts'
-import { type LetterHole, type LetterShard, letterId, scanLetters } from './letter-scan.ts'
+import {
+  keptLetter,
+  type LetterHole,
+  type LetterShard,
+  letterId,
+  scanLetters
+} from './letter-scan.ts'
 import { type OpenedShard, REPLAYED, type StoreContext } from './open-shards.ts'
 
 /** Memory where letters are gathered, per output that ever refused something. */
@@ -141,7 +147,7 @@ export class LetterLog implements LetterShard {
         continue
       }
       this.#checkQuota()
-      moving.push(found)
+      moving.push(keptLetter(found))
       // Oldest first: every letter that moves touches the low mark or the one before.
       if (moving.length === MOVED_AT_ONCE) await move()
     }

@@ -1,5 +1,6 @@
 // Step 10. Runs on: main.
-// Reads dead letters in the order of their log, without holding more than one frame. What inputs and `unmatched` keep has
+// Reads dead letters in the order of their log, without holding more than one frame. The bytes of a letter lie in that frame:
+// they are valid until the next letter is asked for, and who keeps one copies it (`keptLetter`). What inputs and `unmatched` keep has
 // the shape of any letter here: who refused it, why, and the entry as it came in.
 //
 // Gives the event loop a turn after LETTERS_PER_TURN letters and after every frame, so that a log of any size is read
@@ -12,7 +13,7 @@ import { type DeadLetter, decodeLetter } from '../delivery/dead-letter-record.ts
 import type { Cursor } from '../storage/cursor.ts'
 import type { Group } from '../storage/frame.ts'
 import type { HoleReason } from '../storage/segments.ts'
-import { readFrameAt, ShardReader, type StoredFrame } from '../storage/shard-reader.ts'
+import { FrameMemory, readFrameAt, ShardReader, type StoredFrame } from '../storage/shard-reader.ts'
 import type { ShardSegments } from '../storage/shard-segments.ts'
 import { splitEntries } from '../storage/stored-entries.ts'
 
@@ -58,6 +59,7 @@ export async function* scanLetters(
   const { gone, segments } = shard
   const from = Math.max(fromOffset, gone?.lowOffset ?? segments.oldestOffset)
   const reader = new ShardReader(segments, from)
+  const memory = new FrameMemory()
   let turn = 0
   for (let next = reader.next(); next !== null; next = reader.next()) {
     if (next.kind === 'hole') {
@@ -67,7 +69,7 @@ export async function* scanLetters(
     }
     const { frame } = next
     if (frame.firstOffset >= endOffset) return
-    const stored = readFrameAt(segments, frame)
+    const stored = readFrameAt(segments, frame, memory)
     if (stored === null) {
       const frameEnd = frame.firstOffset + frame.recordCount
       for (const hole of segments.judge(frame.firstOffset, frameEnd)) yield hole
@@ -88,6 +90,20 @@ export async function* scanLetters(
 /** Position id of the record that the letter is about. */
 export function letterId({ epoch, logId, members }: DeadLetter): string {
   return positionId(logId, epoch, members[0]?.offset ?? 0)
+}
+
+/** A letter with bytes of its own. */
+export function keptLetter(stored: StoredLetter): StoredLetter {
+  const { letter } = stored
+  const members = letter.members.map((member) => ({
+    ...member,
+    bytes: Uint8Array.from(member.bytes)
+  }))
+  const logId = Uint8Array.from(letter.logId)
+  return {
+    ...stored,
+    letter: { ...letter, logId, source: Uint8Array.from(letter.source), members }
+  }
 }
 
 function* lettersOf(shard: LetterShard, frame: StoredFrame): Generator<StoredLetter> {
@@ -119,8 +135,8 @@ function plainLetter(
     shard: shard.path,
     logId: shard.logId,
     epoch: frame.epoch,
-    source: Uint8Array.from(group.source),
-    members: [{ offset, form, appendTimeMs, bytes: Uint8Array.from(entry) }],
+    source: group.source,
+    members: [{ offset, form, appendTimeMs, bytes: entry }],
     route: '',
     output: '',
     target: '',

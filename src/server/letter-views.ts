@@ -58,7 +58,7 @@ function fieldOf(stored: StoredLetter, field: string): string | number | null {
     case 'time':
       return letter.lastAttemptMs
     case 'event_time':
-      return eventTimeMs(letter.members[0])
+      return eventTimeMs(letter.members[0], firstOf(stored))
     case 'reason':
       return letter.reason
     case 'step':
@@ -80,7 +80,14 @@ function fieldOf(stored: StoredLetter, field: string): string | number | null {
 
 /** A letter in a list; the record is cut. */
 export function viewOf(stored: StoredLetter): DeadLetterView {
-  const { letter, offset, shard } = stored
+  return { ...headOf(stored, firstOf(stored)), record: recordText(stored) }
+}
+
+/** `first` is the first member, decoded. */
+function headOf(
+  { letter, offset, shard }: StoredLetter,
+  first: unknown
+): Omit<DeadLetterView, 'record'> {
   return {
     log: shard.log,
     shard: shard.shardNumber,
@@ -89,7 +96,7 @@ export function viewOf(stored: StoredLetter): DeadLetterView {
     timeMs: letter.lastAttemptMs,
     firstAttemptMs: letter.firstAttemptMs,
     attempts: letter.attempts,
-    eventTimeMs: eventTimeMs(letter.members[0]),
+    eventTimeMs: eventTimeMs(letter.members[0], first),
     tag: letter.tag,
     route: letter.route,
     output: letter.output,
@@ -97,8 +104,7 @@ export function viewOf(stored: StoredLetter): DeadLetterView {
     reason: letter.reason,
     step: letter.step,
     status: letter.status,
-    error: letter.text,
-    record: recordText(stored)
+    error: letter.text
   }
 }
 
@@ -106,7 +112,9 @@ function recordText({ letter, shard }: StoredLetter): string {
   const records = letter.members.map((member) => {
     const refused = shard.log.startsWith('in.') ? refusedBytes(member.bytes) : null
     // Bytes that no input could read: as text, as far as they are.
-    return refused === null ? recordJson(member) : Buffer.from(refused.bytes).toString()
+    return refused === null
+      ? recordJson(member, decoded(member.bytes))
+      : viewOn(refused.bytes).toString()
   })
   const text = records.join('\n')
   // Copied: a slice would keep all of a long record.
@@ -117,37 +125,46 @@ function recordText({ letter, shard }: StoredLetter): string {
 
 /** A letter as one line of an export: nothing is cut, numbers keep every digit (codec/json-view.ts). */
 export function exportLine(stored: StoredLetter): string {
-  const { record: _, ...view } = viewOf(stored)
   const { members, source } = stored.letter
+  const values = members.map(({ bytes }) => decoded(bytes))
   const head: Omit<ExportedLetter, 'records'> = {
-    ...view,
-    source: Buffer.from(source).toString().replace('\0', ' ').trim(),
+    ...headOf(stored, values[0]),
+    source: viewOn(source).toString().replace('\0', ' ').trim(),
     entries: members.map(({ bytes, form }) => ({
       form,
-      base64: Buffer.from(bytes).toString('base64')
+      base64: viewOn(bytes).toString('base64')
     }))
   }
-  const records = members.map(recordJson).join(',')
+  const records = members.map((member, index) => recordJson(member, values[index])).join(',')
   return `${JSON.stringify(head).slice(0, -1)},"records":[${records}]}\n`
 }
 
-/** The bytes of a letter as they came in: MessagePack entries or messages, or the body that no input could read. */
+/**
+ * The bytes of a letter as they came in: MessagePack entries or messages, or the body that no input could read. They are a
+ * copy: a stream may hold them longer than the letter lasts.
+ */
 export function exportBytes({ letter, shard }: StoredLetter): Uint8Array {
   const parts = letter.members.map(({ bytes }) =>
     shard.log.startsWith('in.') ? (refusedBytes(bytes)?.bytes ?? bytes) : bytes
   )
-  return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts)
+  return Buffer.concat(parts)
 }
 
-function recordJson({ bytes, form }: LetterMember): string {
-  const value = decoded(bytes)
+const viewOn = ({ buffer, byteLength, byteOffset }: Uint8Array): Buffer =>
+  Buffer.from(buffer, byteOffset, byteLength)
+
+const firstOf = ({ letter }: StoredLetter): unknown => {
+  const [first] = letter.members
+  return first === undefined ? undefined : decoded(first.bytes)
+}
+
+function recordJson({ bytes, form }: LetterMember, value: unknown): string {
   if (value === undefined) return unreadable(bytes)
   return jsonOf(Array.isArray(value) ? value.at(form === 2 ? 2 : 1) : value)
 }
 
 /** Null: the record says nothing that is a time. */
-function eventTimeMs(member: LetterMember | undefined): number | null {
-  const value = member === undefined ? undefined : decoded(member.bytes)
+function eventTimeMs(member: LetterMember | undefined, value: unknown): number | null {
   const time: unknown = Array.isArray(value) ? value.at(member?.form === 2 ? 1 : 0) : null
   const first: unknown = Array.isArray(time) ? time[0] : time
   if (first instanceof EventTime) return first.seconds * 1000 + Math.floor(first.nanoseconds / 1e6)

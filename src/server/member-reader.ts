@@ -4,7 +4,7 @@
 
 import type { LetterMember } from '../delivery/dead-letter-record.ts'
 import type { ShardLog } from '../delivery/shard-log.ts'
-import { readFrameAt, ShardReader, type StoredFrame } from '../storage/shard-reader.ts'
+import { FrameMemory, readFrameAt, ShardReader, type StoredFrame } from '../storage/shard-reader.ts'
 import { splitEntries } from '../storage/stored-entries.ts'
 
 /** What a letter holds of the stored entries. Tag and source are those of the last entry that could be read. */
@@ -18,6 +18,7 @@ export interface ReadMembers {
 export class MemberReader {
   readonly #shardLog: ShardLog
   #reader: ShardReader | null = null
+  #memory = new FrameMemory()
   #frame: StoredFrame | null = null
   readonly #splits = new Map<number, ReturnType<typeof splitEntries>>()
 
@@ -50,13 +51,18 @@ export class MemberReader {
 
   /** Forgets the frame; its bytes are many. */
   rest(): void {
+    this.#forget()
+    this.#memory = new FrameMemory()
+  }
+
+  #forget(): void {
     this.#frame = null
     this.#splits.clear()
   }
 
   #find(offset: number) {
     if (this.#frame === null || !holds(this.#frame.header, offset)) {
-      this.rest()
+      this.#forget()
       this.#frame = this.#frameOf(offset)
     }
     const frame = this.#frame
@@ -80,7 +86,7 @@ export class MemberReader {
     if (!isNear) reader.seek(offset)
     for (let next = reader.next(); next !== null; next = reader.next()) {
       if (next.kind === 'frame' && holds(next.frame, offset)) {
-        return readFrameAt(segments, next.frame)
+        return readFrameAt(segments, next.frame, this.#memory)
       }
       if (reader.nextOffset > offset) return null
     }

@@ -15,7 +15,7 @@ import type { CursorAccount } from '../storage/cursor-account.ts'
 import { segmentBytesFor } from '../storage/format.ts'
 import type { Group } from '../storage/frame.ts'
 import { shardDirectoryName } from '../storage/segment-names.ts'
-import { readFrameAt, ShardReader } from '../storage/shard-reader.ts'
+import { FrameMemory, readFrameAt, ShardReader } from '../storage/shard-reader.ts'
 import { ShardWriter } from '../storage/shard-writer.ts'
 import { splitEntries } from '../storage/stored-entries.ts'
 import { memberReader } from './member-reader.ts'
@@ -188,6 +188,7 @@ export class ParkLog {
     const { segments } = opened.shardLog
     const writtenFrom = segments.endOffset - WRITTEN_BEFORE_MAX
     const reader = new ShardReader(segments, cursor.lowOffset)
+    const memory = new FrameMemory()
     for (let next = reader.next(); next !== null && !this.#isClosed; next = reader.next()) {
       if (next.kind === 'hole') {
         finishHole(cursor, next)
@@ -195,7 +196,7 @@ export class ParkLog {
       }
       const { firstOffset, recordCount } = next.frame
       if (cursor.missing(firstOffset, firstOffset + recordCount).length === 0) continue
-      const groups = readFrameAt(segments, next.frame)?.groups ?? null
+      const groups = readFrameAt(segments, next.frame, memory)?.groups ?? null
       if (groups === null) {
         const endOffset = firstOffset + recordCount
         for (const hole of segments.judge(firstOffset, endOffset)) finishHole(cursor, hole)
@@ -235,6 +236,7 @@ export class ParkLog {
     const isInside = (offset: number) =>
       ranges.some(([from, end]) => offset >= from && offset < end)
     const reader = new ShardReader(segments, first[0])
+    const memory = new FrameMemory()
     const last = ranges.at(-1) ?? first
     for (let next = reader.next(); next !== null; next = reader.next()) {
       if (next.kind === 'hole') {
@@ -245,7 +247,7 @@ export class ParkLog {
       if (frame.firstOffset >= last[1]) return
       const frameEnd = frame.firstOffset + frame.recordCount
       if (!ranges.some(([from, end]) => from < frameEnd && end > frame.firstOffset)) continue
-      const stored = readFrameAt(segments, frame)
+      const stored = readFrameAt(segments, frame, memory)
       if (stored === null) {
         for (const hole of segments.judge(frame.firstOffset, frameEnd)) {
           finishHole(cursorOf(this.#opened), hole)

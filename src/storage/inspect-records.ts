@@ -7,9 +7,9 @@ import { decodeFrameHeader, type Group } from './frame.ts'
 import { FrameSearch } from './frame-search.ts'
 import type { ReadableShard } from './inspect-shard.ts'
 import type { Hole } from './segments.ts'
-import { readFrameAt, ShardReader } from './shard-reader.ts'
+import { FrameMemory, readFrameAt, ShardReader } from './shard-reader.ts'
 
-/** The groups of one frame. */
+/** The groups of one frame; their bytes are valid until the next one is asked for. */
 export interface FrameRecords {
   readonly kind: 'frame'
   readonly epoch: number
@@ -40,6 +40,7 @@ export function* readRecords(
 ): Generator<FrameRecords | Hole | Vanished | Locked> {
   const { segments } = shard
   const reader = new ShardReader(segments, Math.max(fromOffset, segments.oldestOffset))
+  const memory = new FrameMemory()
   let expected = reader.nextOffset
   for (let next = reader.next(); next !== null; next = reader.next()) {
     const at = next.kind === 'hole' ? next.firstOffset : next.frame.firstOffset
@@ -51,7 +52,7 @@ export function* readRecords(
     }
     const { firstOffset, recordCount } = next.frame
     expected = firstOffset + recordCount
-    const frame = readFrameAt(segments, next.frame)
+    const frame = readFrameAt(segments, next.frame, memory)
     if (frame === null) {
       yield* asHoles(shard, segments.judge(firstOffset, firstOffset + recordCount))
       continue

@@ -1,7 +1,11 @@
 // Step 6. Runs on: main.
 // Walks the frame headers of one shard for one destination and says which offsets stand where, and which are gone.
 // Payloads are not read here: the pool checks them; `readFrameAt` does for dead letters and tools.
+//
+// Who reads many frames gives the memory for them: what the collector has to free lies outside its heap, and it lets 64 MiB
+// of that pile up before it looks.
 
+import { FRAME_PAYLOAD_BYTES_MAX } from '../core/limits.ts'
 import type { FrameRef } from '../threads/messages.ts'
 import { readTolerant } from './damage-read.ts'
 import { FRAME_HEADER, frameBytesOf, SEGMENT_HEADER } from './format.ts'
@@ -16,6 +20,8 @@ import { type FoundFrame, FrameSearch, type WalkedSegment } from './frame-search
 import type { Hole, ReadFrame } from './segments.ts'
 import type { ReadableSegment, ShardSegments } from './shard-segments.ts'
 import { splitEntries } from './stored-entries.ts'
+
+const FRAME_BYTES_MAX = frameBytesOf(FRAME_PAYLOAD_BYTES_MAX)
 
 export class ShardReader {
   readonly #segments: ShardSegments
@@ -154,6 +160,20 @@ export class ShardReader {
   }
 }
 
+/** Memory for one frame at a time: the next one overwrites it. */
+export class FrameMemory {
+  #bytes = Buffer.alloc(0)
+
+  take(byteCount: number): Buffer {
+    if (this.#bytes.length < byteCount) {
+      const grown = Math.max(byteCount, Math.min(2 * this.#bytes.length, FRAME_BYTES_MAX))
+      this.#bytes = Buffer.allocUnsafeSlow(grown)
+    }
+    return this.#bytes.subarray(0, byteCount)
+  }
+}
+
+/** Parts of it are views; with a `FrameMemory`, they are valid until that takes the next frame. */
 export interface StoredFrame {
   readonly header: FrameHeader
   readonly epoch: number
@@ -161,12 +181,16 @@ export interface StoredFrame {
 }
 
 /** A frame whose place is known, checked. Null: it does not verify, its key is not here, or its file is gone. */
-export function readFrameAt(segments: ShardSegments, frame: FrameRef): StoredFrame | null {
+export function readFrameAt(
+  segments: ShardSegments,
+  frame: FrameRef,
+  memory = new FrameMemory()
+): StoredFrame | null {
   const segment = segments.at(frame.segment)
   const walked = segment === null ? null : segments.open(segment)
   if (segment === null || walked === null) return null
   if (frame.startByte + frame.byteCount > walked.endByte) return null
-  const bytes = Buffer.allocUnsafeSlow(frame.byteCount)
+  const bytes = memory.take(frame.byteCount)
   const { storage, hash } = segments
   if (readTolerant(storage, walked.file, bytes, frame.startByte) < bytes.length) return null
   const header = decodeFrameHeader(bytes, 0, hash, segment.salt, segment.epoch)

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { CURSOR_RANGES_MAX } from '../../src/core/limits.ts'
 import type { LetterLog } from '../../src/server/letter-log.ts'
-import { scanLetters } from '../../src/server/letter-scan.ts'
+import { keptLetter, type StoredLetter, scanLetters } from '../../src/server/letter-scan.ts'
 import { logStatus } from '../../src/server/letter-views.ts'
 import { letterOf, lettersFrom, numbersIn, openLetterLog } from '../support/stored-letters.ts'
 
@@ -39,6 +39,30 @@ t.test(
     await letterLog.close()
   }
 )
+
+t.test('bytes of a letter last until the next frame; a kept letter has its own', async (t) => {
+  const letterLog = openLetterLog(t.testdir())
+  await letterLog.write(lettersFrom(0, 1))
+  await letterLog.write(lettersFrom(2, 1))
+  const shown: StoredLetter[] = []
+  const kept: StoredLetter[] = []
+  const all: StoredLetter['letter'][] = []
+  for await (const found of scanLetters(letterLog, 0, letterLog.segments.endOffset)) {
+    if (found.kind === 'hole') continue
+    shown.push(found)
+    kept.push(keptLetter(found))
+    all.push(letterOf(2 * all.length))
+  }
+  const textOf = (stored: StoredLetter | undefined) =>
+    Buffer.from(stored?.letter.members[0]?.bytes ?? []).toString('latin1', 12)
+  t.same(kept.map(textOf), ['0 ', '2 '])
+  t.same(
+    kept.map(({ letter }) => [...letter.logId]),
+    all.map(({ logId }) => [...logId])
+  )
+  t.same(shown.map(textOf), ['2 ', '2 '], 'one frame in memory, whatever the log holds')
+  await letterLog.close()
+})
 
 /** What lists and metrics say of a log; everything that was written has a place in it. */
 function countsOf({ account, log, shardLog }: LetterLog) {

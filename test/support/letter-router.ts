@@ -6,7 +6,7 @@ import { command } from './command-line.ts'
 import { eventually } from './eventually.ts'
 import { FakeOpenSearch } from './fake-opensearch.ts'
 import { freePort } from './free-port.ts'
-import { type RouterProcess, startRouter } from './router-process.ts'
+import { type RouterProcess, type RouterSetup, startRouter } from './router-process.ts'
 
 export const LIMIT_MS = 30_000
 
@@ -33,8 +33,8 @@ outputs:
   search: {type: opensearch, endpoints: ["${search.url}"], index: "logs"}
 `
   const folder = t.testdir()
-  const start = (more = '', match = 'app.**') =>
-    startRouter(t, { folder, config: configOf(more, match), adminPort })
+  const start = (more = '', match = 'app.**', setup: Partial<RouterSetup> = {}) =>
+    startRouter(t, { folder, config: configOf(more, match), adminPort, ...setup })
   const post = async (tag: string, records: object[]) => {
     const answer = await fetch(`http://127.0.0.1:${http}/${tag}`, {
       method: 'POST',
