@@ -226,6 +226,8 @@ export interface CursorChange {
   readonly toOffset: number
   /** Records that were passed over: `dropped{reason="operator"}`. */
   readonly dropped: number
+  /** Of those passed over, what could not be read any more: `lost{reason}`. */
+  readonly lost: number
   /** Records that are sent again. */
   readonly again: number
   readonly pending: number

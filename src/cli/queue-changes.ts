@@ -15,11 +15,12 @@ import type {
 import { EXIT } from '../core/errors.ts'
 import { formatBytes } from '../core/units.ts'
 import type { OutputLog } from '../plugin/output.ts'
+import type { OfflineStoreOptions } from '../server/offline-store.ts'
 import { askAdminJson } from './admin-client.ts'
 import { type CliIo, Exit } from './io.ts'
 import {
-  type AdminOptions,
   type ConfigOptions,
+  type DirectoryOptions,
   withAdminOptions,
   withConfigOptions
 } from './options.ts'
@@ -27,9 +28,8 @@ import { packageVersion } from './package-version.ts'
 import { PLACE_HELP, parsePlace } from './places.ts'
 import { table } from './table.ts'
 
-interface ChangeOptions extends AdminOptions {
+interface ChangeOptions extends DirectoryOptions {
   readonly json?: boolean
-  readonly dataDir?: string
 }
 
 interface CursorOptions extends ChangeOptions {
@@ -84,8 +84,11 @@ interface ImportWords extends ConfigOptions {
 }
 
 const changing = (command: Command): Command =>
-  withAdminOptions(command)
-    .option('--data-dir <directory>', 'change this directory instead; its server must be stopped')
+  withConfigOptions(withAdminOptions(command))
+    .option(
+      '--data-dir <directory>',
+      'change this directory instead, or that of the configuration (-c); its server must be stopped'
+    )
     .option('--json', 'as JSON')
 
 interface OffsetRange {
@@ -194,21 +197,33 @@ async function run(
   query: Readonly<Record<string, string>>,
   act: (store: QueueChanges) => unknown
 ): Promise<unknown> {
-  if (options.dataDir === undefined) {
+  const place = await directoryOf(options, io)
+  if (place === null) {
     const text = new URLSearchParams(query).toString()
     return await askAdminJson(options, 'POST', `/api/v1/queues/${path}?${text}`)
   }
   const { OfflineStore } = await import('../server/offline-store.ts')
-  const store = new OfflineStore(
-    resolve(io.workingDirectory, options.dataDir),
-    logOf(io),
-    packageVersion()
-  )
+  const store = new OfflineStore({ ...place, log: logOf(io), version: packageVersion() })
   try {
     return await act(store)
   } finally {
     store.close()
   }
+}
+
+/** The directory that was named, or that of the configuration, whose keys open encrypted queues. Null: neither was. */
+async function directoryOf(
+  options: ChangeOptions,
+  io: CliIo
+): Promise<Pick<OfflineStoreOptions, 'dataDir' | 'keys'> | null> {
+  const { config: files, configDir, dataDir } = options
+  const named = dataDir === undefined ? null : resolve(io.workingDirectory, dataDir)
+  if (files.length === 0 && configDir === undefined) {
+    return named === null ? null : { dataDir: named, keys: null }
+  }
+  const { requireConfig } = await import('./config-source.ts')
+  const { config } = requireConfig([], options, io)
+  return { dataDir: named ?? config.dataDir, keys: config.queue.keys }
 }
 
 /** Warnings of a store that a command opens. */
@@ -239,15 +254,16 @@ function printChanges(changes: readonly CursorChange[], options: ChangeOptions, 
   if (isPrinted(changes, options, io)) return
   io.out(
     table(
-      ['ROUTE', 'SHARD', 'OUTPUT', 'FROM', 'TO', 'DROPPED', 'AGAIN', 'PENDING'],
+      ['ROUTE', 'SHARD', 'OUTPUT', 'FROM', 'TO', 'DROPPED', 'LOST', 'AGAIN', 'PENDING'],
       changes.map(
-        ({ again, destination, dropped, fromOffset, pending, route, shard, toOffset }) => [
+        ({ again, destination, dropped, fromOffset, lost, pending, route, shard, toOffset }) => [
           route,
           shard,
           destination,
           fromOffset,
           toOffset,
           dropped,
+          lost,
           again,
           pending
         ]

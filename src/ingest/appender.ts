@@ -16,7 +16,14 @@ import type {
   Run
 } from '../plugin/input.ts'
 import { encodeInputLetter } from './input-letter.ts'
-import { isWhole, type LaneGroup, logOf, type Splitter, sharesOf } from './lane-group.ts'
+import {
+  isWhole,
+  type LaneGroup,
+  type LaneShare,
+  logOf,
+  type Splitter,
+  sharesOf
+} from './lane-group.ts'
 import type { RoomWaiters } from './pressure.ts'
 import { RouteCommits } from './route-commits.ts'
 import type { RouteTarget } from './route-target.ts'
@@ -77,6 +84,22 @@ export class QueueAppender implements Appender {
       : this.#appendByLane(routes, source, runs, listener)
   }
 
+  appendWithLetter(
+    source: AppendSource,
+    runs: readonly Run[],
+    letter: RefusedBytes,
+    listener: DurableListener | null
+  ): AppendOutcome {
+    const first = runs[0]
+    if (first === undefined) return this.refuse(source, letter, listener)
+    const { clock, deadLetters, router } = this.#options
+    const target = deadLetters(source.inputId)
+    const share = { target, runs: encodeInputLetter(source, letter, clock.nowMs()) }
+    return this.#appendByLane(router.lookup(source.inputId, first.tag), source, runs, listener, [
+      share
+    ])
+  }
+
   refuse(
     source: AppendSource,
     letter: RefusedBytes,
@@ -96,16 +119,23 @@ export class QueueAppender implements Appender {
     this.#commitDirty()
   }
 
+  /** `others`: what goes to further shards with the message. */
   #appendByLane(
     routes: readonly (RouteTarget | LaneGroup)[],
     source: AppendSource,
     runs: readonly Run[],
-    listener: DurableListener | null
+    listener: DurableListener | null,
+    others: readonly LaneShare[] = []
   ): AppendOutcome {
     const { splitter } = this.#options
     try {
-      const shares = sharesOf(routes, runs, splitter)
-      if (shares === null) return 'full'
+      const ofRoutes = sharesOf(routes, runs, splitter)
+      if (ofRoutes === null) return 'full'
+      // Its sender is told to come again: what goes with it comes again too.
+      const isRefused = ofRoutes.some(
+        ({ target }) => !target.isDroppedAcked && target.room.verdict === 'drop'
+      )
+      const shares = isRefused ? ofRoutes : [...ofRoutes, ...others]
       const targets = shares.map(({ target }) => target)
       const parts = shares.map((share) => share.runs)
       return this.#appendTo(targets, source, runs, parts, listener)

@@ -51,6 +51,16 @@ export interface Appender {
     listener: DurableListener | null,
     storedIn?: readonly string[]
   ): AppendOutcome
+  /**
+   * As `append`, with what of the same message no step can read: nothing of either is stored while there is no room for
+   * both, so that a message that comes again leaves one dead letter.
+   */
+  appendWithLetter(
+    source: AppendSource,
+    runs: readonly Run[],
+    letter: RefusedBytes,
+    listener: DurableListener | null
+  ): AppendOutcome
   /** Bytes that no step can read: dead letter of the input (`dlq/in.<input>`), the listener is told when it is durable. */
   refuse(
     source: AppendSource,

@@ -12,6 +12,7 @@ import type {
   QueueChanges
 } from '../admin/status.ts'
 import { systemClock } from '../core/clock.ts'
+import type { StoreKeys } from '../core/encryption-keys.ts'
 import { MillraceError } from '../core/errors.ts'
 import { logIdOf } from '../core/position.ts'
 import { createFrameHash, type HashExports } from '../kernel/frame-hash.ts'
@@ -25,6 +26,7 @@ import { lockStore, type StoreLock } from '../storage/lock.ts'
 import { openMeta } from '../storage/meta.ts'
 import { PayloadDecoder } from '../storage/payload-decoder.ts'
 import { recoverShard } from '../storage/recovery.ts'
+import type { Passed } from '../storage/retention.ts'
 import { shardDirectoryName } from '../storage/segment-names.ts'
 import { listShard } from '../storage/shard-directory.ts'
 import { ShardSegments } from '../storage/shard-segments.ts'
@@ -43,12 +45,20 @@ interface OfflineShard {
   readonly options: CursorOptions
 }
 
+export interface OfflineStoreOptions {
+  readonly dataDir: string
+  /** Of encrypted queues; null: frames that need one are locked. */
+  readonly keys: StoreKeys | null
+  readonly log: OutputLog
+  readonly version: string
+}
+
 export class OfflineStore implements QueueChanges {
   readonly #context: StoreContext
   readonly #lock: StoreLock
 
   /** Throws MR_STORE_LOCKED while a server runs on the directory, MR_STORE_META when it is none. */
-  constructor(dataDir: string, log: OutputLog, version: string) {
+  constructor({ dataDir, keys, log, version }: OfflineStoreOptions) {
     if (nodeStorage.stat(join(dataDir, 'META')) === null) {
       throw new MillraceError('MR_STORE_META', `${dataDir} holds no META: it is no data directory`)
     }
@@ -58,7 +68,7 @@ export class OfflineStore implements QueueChanges {
     const hash = createFrameHash(instantiateKernel<HashExports>({ memoryBytes: KERNEL_BYTES }))
     const { meta } = openMeta(nodeStorage, dataDir, hash, clock.nowMs())
     const onRoom = () => undefined
-    const store = { uuid: meta.uuid, secret: meta.secret, keys: null }
+    const store = { uuid: meta.uuid, secret: meta.secret, keys }
     const decoder = new PayloadDecoder(store)
     this.#context = {
       storage: nodeStorage,
@@ -93,7 +103,7 @@ export class OfflineStore implements QueueChanges {
     const target = parseTarget(to)
     return this.#change(choice, target.kind === 'offset', ({ cursor, options, segments }) => {
       const offset = targetOffset(segments, target)
-      if (offset >= cursor.lowOffset) return { dropped: skipRange(segments, cursor, 0, offset) }
+      if (offset >= cursor.lowOffset) return skipRange(segments, cursor, 0, offset)
       const nowMs = this.#context.clock.nowMs()
       return { restart: () => restartCursor(options, offset, nowMs), lowOffset: offset }
     })
@@ -104,9 +114,9 @@ export class OfflineStore implements QueueChanges {
     firstOffset: number,
     endOffset: number
   ): Promise<CursorChange[]> {
-    return this.#change(choice, true, ({ cursor, segments }) => ({
-      dropped: skipRange(segments, cursor, firstOffset, endOffset)
-    }))
+    return this.#change(choice, true, ({ cursor, segments }) =>
+      skipRange(segments, cursor, firstOffset, endOffset)
+    )
   }
 
   drop(log: string, isDropped: boolean): DropOutcome {
@@ -124,7 +134,7 @@ export class OfflineStore implements QueueChanges {
   #change(
     choice: CursorChoice,
     isOneOnly: boolean,
-    act: (shard: OfflineShard) => { dropped: number } | { restart: () => void; lowOffset: number }
+    act: (shard: OfflineShard) => Passed | { restart: () => void; lowOffset: number }
   ): CursorChange[] {
     const numbers = this.#numbersOf(choice, isOneOnly)
     return numbers.map((number) => {
@@ -139,7 +149,7 @@ export class OfflineStore implements QueueChanges {
       cursor.close()
       segments.close()
       if ('restart' in done) done.restart()
-      const dropped = 'dropped' in done ? done.dropped : 0
+      const { dropped, lost } = 'dropped' in done ? done : { dropped: 0, lost: 0 }
       const again = Math.max(0, fromOffset - lowOffset)
       const { destination, route } = choice
       return {
@@ -149,6 +159,7 @@ export class OfflineStore implements QueueChanges {
         fromOffset,
         toOffset: lowOffset,
         dropped,
+        lost,
         again,
         pending
       }

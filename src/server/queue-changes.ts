@@ -119,9 +119,12 @@ async function change(
   const fromOffset = cursor.lowOffset
   const endMs = systemClock.monotonicMs() + WIRE_MS_MAX
   let dropped = 0
+  let lost = 0
   for (;;) {
     const onWire = drained.inFlightWithin(firstOffset, endOffset)
-    dropped += skipRange(shardLog.segments, cursor, firstOffset, endOffset, onWire)
+    const passed = skipRange(shardLog.segments, cursor, firstOffset, endOffset, onWire)
+    dropped += passed.dropped
+    lost += passed.lost
     if (onWire.length === 0 || systemClock.monotonicMs() >= endMs) break
     await systemClock.sleep(WIRE_LOOK_MS, new AbortController().signal)
   }
@@ -130,7 +133,7 @@ async function change(
   const { pending } = shardLog.account(cursor)
   const shard = shardLog.label
   const toOffset = cursor.lowOffset
-  return { route, shard, destination, fromOffset, toOffset, dropped, again: 0, pending }
+  return { route, shard, destination, fromOffset, toOffset, dropped, lost, again: 0, pending }
 }
 
 /** `1200`, `oldest`, `newest`, or a time. */

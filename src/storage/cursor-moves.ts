@@ -1,7 +1,7 @@
 // Step 9. Runs on: main.
 // What an operator does to a cursor: forward over records that nobody wants, or back to send records again. Forward, every
-// record passed over is counted `dropped:operator`; offsets that a start found to be nobody's or damaged are counted as what
-// they are. Back, the counts begin anew at the new low mark, since no record may be counted twice; the old cursor stays
+// record passed over is counted `dropped:operator`; offsets that are nobody's, or that cannot be read any more, are counted
+// as what they are. Back, the counts begin anew at the new low mark, since no record may be counted twice; the old cursor stays
 // beside it under an archived name. In both cases the identity of the cursor holds.
 
 import path from 'node:path'
@@ -10,10 +10,10 @@ import { type Cursor, type CursorOptions, freshContent } from './cursor.ts'
 import { archivedCursorPath } from './cursor-archive.ts'
 import { encodeCursorSlot } from './cursor-slot.ts'
 import { CURSOR_FILE_BYTES, SEGMENT_HEADER } from './format.ts'
+import type { FrameHeader } from './frame.ts'
 import { FrameSearch } from './frame-search.ts'
-import { passRange } from './retention.ts'
+import { type Passed, passRange } from './retention.ts'
 import { cursorFileName, cursorSalt } from './segment-names.ts'
-import { ShardReader } from './shard-reader.ts'
 import type { ShardSegments } from './shard-segments.ts'
 import type { Storage } from './storage.ts'
 
@@ -51,32 +51,45 @@ export function offsetOfTime(segments: ShardSegments, timeMs: number): number {
     if (firstMs !== null && firstMs < timeMs) low = middle + 1
     else high = middle
   }
-  const reader = new ShardReader(
-    segments,
-    all[Math.max(0, low - 1)]?.firstOffset ?? segments.oldestOffset
-  )
-  for (let next = reader.next(); next !== null; next = reader.next()) {
-    if (next.kind === 'frame' && next.frame.appendTimeMs >= timeMs) return next.frame.firstOffset
+  const first = all[Math.max(0, low - 1)]?.ordinal ?? 0
+  for (let ordinal = first; ordinal <= segments.lastOrdinal; ordinal++) {
+    const found = findFrame(segments, ordinal, ({ appendTimeMs }) => appendTimeMs >= timeMs)
+    if (found !== null) return found.firstOffset
   }
   return segments.endOffset
 }
 
 /** Null: no frame of the segment can be read, so nothing says that it is older. */
-function firstAppendMs(segments: ShardSegments, ordinal: number): number | null {
+const firstAppendMs = (segments: ShardSegments, ordinal: number): number | null =>
+  findFrame(segments, ordinal, () => true)?.appendTimeMs ?? null
+
+/** The first frame of a segment that is wanted. By headers, which stand in the clear: an encrypted one needs no key. */
+function findFrame(
+  segments: ShardSegments,
+  ordinal: number,
+  isWanted: (header: FrameHeader) => boolean
+): FrameHeader | null {
   const segment = segments.at(ordinal)
   const walked = segment === null ? null : segments.open(segment)
   if (segment === null || walked === null) return null
   const search = new FrameSearch(segments.storage, segments.hash)
-  const found = search.find(walked, SEGMENT_HEADER.byteCount, segment.firstOffset)
-  return found?.header.appendTimeMs ?? null
+  let byte: number = SEGMENT_HEADER.byteCount
+  let offset = segment.firstOffset
+  for (;;) {
+    const found = search.find(walked, byte, offset)
+    if (found === null) return null
+    if (isWanted(found.header)) return found.header
+    byte = found.startByte + found.byteCount
+    offset = found.header.firstOffset + found.header.recordCount
+  }
 }
 
 /** Sorted ranges [first, end) that may overlap. */
 export type Ranges = readonly (readonly [first: number, end: number])[]
 
 /**
- * Finishes what is not finished of [first, end) as dropped by the operator. What is on the wire stays: it would arrive and
- * be counted twice. Flights learn of it (`Cursor.pass`). Returns how many records were dropped.
+ * Finishes what is not finished of [first, end) as dropped by the operator; what cannot be read is lost. What is on the
+ * wire stays: it would arrive and be counted twice. Flights learn of it (`Cursor.pass`).
  */
 export function skipRange(
   segments: ShardSegments,
@@ -84,20 +97,22 @@ export function skipRange(
   first: number,
   end: number,
   onWire: Ranges = []
-): number {
+): Passed {
   const stop = Math.min(end, segments.endOffset)
-  let count = 0
+  const passed = { dropped: 0, lost: 0 }
   // Lowest first: ranges that touch the low mark, or each other, need no room of their own.
   for (const [missingFirst, missingEnd] of cursor.missing(first, stop)) {
     let at = missingFirst
     for (const [busyFirst, busyEnd] of [...onWire, [missingEnd, missingEnd] as const]) {
       const to = Math.min(missingEnd, busyFirst)
-      if (to > at && !cursor.canFinish(at, to)) throw noRoom(cursor, count)
-      if (to > at) count += passRange(segments, cursor, at, to, 'operator', 0)
+      if (to > at && !cursor.canFinish(at, to)) throw noRoom(cursor, passed.dropped)
+      const { dropped, lost } = passRange(segments, cursor, at, to, 'operator')
+      passed.dropped += dropped
+      passed.lost += lost
       at = Math.max(at, busyEnd)
     }
   }
-  return count
+  return passed
 }
 
 function noRoom(cursor: Cursor, count: number): MillraceError {

@@ -5,6 +5,8 @@
 
 import { errnoOf } from '../core/errors.ts'
 import type { Cursor } from './cursor.ts'
+import { goneWithin, storedEnd } from './gone-ranges.ts'
+import type { HoleReason } from './segments.ts'
 import type { ReadableSegment, ShardSegments } from './shard-segments.ts'
 
 /** A destination's cursor, and how far the queue goes for it. */
@@ -73,15 +75,13 @@ export function passSegment(
   reason: string,
   endOffset = segment.endOffset
 ): void {
-  const recordCount = segment.endOffset - segment.firstOffset
-  const bytesPerRecord = recordCount > 0 ? segments.byteCountOf(segment.ordinal) / recordCount : 0
   for (const { cursor, inFlightWithin } of holders) {
     loseBelow(segments, cursor, segment.firstOffset)
     const busy = inFlightWithin(segment.firstOffset, endOffset)
     // Lowest first: each range touches the low mark or a range on the wire, so that there is room for it.
     for (const [from, end] of cursor.missing(segment.firstOffset, endOffset)) {
       for (const [first, next] of without(from, end, busy)) {
-        passRange(segments, cursor, first, next, reason, bytesPerRecord)
+        passRange(segments, cursor, first, next, reason)
       }
     }
   }
@@ -124,33 +124,70 @@ function loseBelow(segments: ShardSegments, cursor: Cursor, firstOffset: number)
   }
 }
 
-/** What recovery found damaged is lost, or never was; the rest is dropped. Returns how many records were dropped. */
+/** Records that somebody passed over. */
+export interface Passed {
+  readonly dropped: number
+  readonly lost: number
+}
+
+/**
+ * Finishes [first, end), of which the cursor has finished nothing: what cannot be read is lost, or never was, the rest is
+ * dropped, with bytes by the sizes of the segments.
+ */
 export function passRange(
   segments: ShardSegments,
   cursor: Cursor,
   first: number,
   end: number,
-  reason: string,
-  bytesPerRecord: number
-): number {
+  reason: string
+): Passed {
+  const passed = { dropped: 0, lost: 0 }
+  if (first >= end || !cursor.canFinish(first, end)) return passed
+  const pieces = piecesOf(segments, first, end)
+  const [lowest] = pieces
+  // A cursor without room for another range takes pieces only where they touch what it has.
+  const isFromBelow = lowest !== undefined && cursor.canFinish(lowest.first, lowest.end)
+  for (const { end: to, first: from, hole } of isFromBelow ? pieces : pieces.reverse()) {
+    if (hole === null) {
+      passed.dropped += cursor.pass(from, to, reason, bytesWithin(segments, from, to))
+    } else if (hole === 'unacked') cursor.finish(from, to, 'void')
+    else passed.lost += cursor.finish(from, to, `lost:${hole}`)
+  }
+  return passed
+}
+
+interface Piece {
+  readonly first: number
+  readonly end: number
+  /** Why nothing of it can be read; null: it can. */
+  readonly hole: HoleReason | null
+}
+
+function piecesOf(segments: ShardSegments, first: number, end: number): Piece[] {
+  const pieces: Piece[] = []
   let at = first
-  let count = 0
-  const pass = (to: number) => {
-    if (to > at && cursor.canFinish(at, to)) {
-      count += cursor.pass(at, to, reason, Math.round((to - at) * bytesPerRecord))
-    }
-    at = Math.max(at, to)
+  for (const { endOffset, firstOffset, reason } of goneWithin(segments, first, end)) {
+    if (firstOffset > at) pieces.push({ first: at, end: firstOffset, hole: null })
+    pieces.push({ first: firstOffset, end: endOffset, hole: reason })
+    at = endOffset
   }
-  for (const hole of segments.holesWithin(first, end)) {
-    pass(hole.firstOffset)
-    const outcome = hole.reason === 'unacked' ? 'void' : (`lost:${hole.reason}` as const)
-    if (cursor.canFinish(hole.firstOffset, hole.endOffset)) {
-      cursor.finish(hole.firstOffset, hole.endOffset, outcome)
+  if (end > at) pieces.push({ first: at, end, hole: null })
+  return pieces
+}
+
+/** Bytes of stored offsets, by their share of their segments. */
+function bytesWithin(segments: ShardSegments, first: number, end: number): number {
+  let byteCount = 0
+  for (let ordinal = segments.ordinalOf(first); ordinal !== null; ordinal++) {
+    const segment = segments.at(ordinal)
+    if (segment === null || segment.firstOffset >= end) break
+    const count = Math.min(end, segment.endOffset) - Math.max(first, segment.firstOffset)
+    const storedCount = storedEnd(segments, segment) - segment.firstOffset
+    if (count > 0 && storedCount > 0) {
+      byteCount += (segments.byteCountOf(ordinal) * count) / storedCount
     }
-    at = hole.endOffset
   }
-  pass(end)
-  return count
+  return Math.round(byteCount)
 }
 
 /** Parts of [first, end) that no range covers; `ranges` are sorted by their first. */

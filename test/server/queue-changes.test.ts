@@ -36,8 +36,8 @@ t.test('records are skipped and cursors moved while the server runs, and counted
   const all = await run('cursor', 'set', 'all', 'first', '--to', 'newest')
   t.equal(
     all.out,
-    `ROUTE  SHARD  OUTPUT  FROM  TO   DROPPED  AGAIN  PENDING
-all    00     first    500  500        0      0        0
+    `ROUTE  SHARD  OUTPUT  FROM  TO   DROPPED  LOST  AGAIN  PENDING
+all    00     first    500  500        0     0      0        0
 `
   )
   t.equal(await router.stop(), 0)

@@ -198,6 +198,28 @@ t.test('W10 a full queue answers 503 and says when to come again', async (t) => 
   t.equal(host.recordCount(), 1)
 })
 
+for (const overflow of ['block', 'drop_newest'] as const) {
+  t.test(`a request that comes again leaves one dead letter (${overflow})`, async (t) => {
+    const { host, url } = await httpHost(t, {}, { routes: [{ overflow }] })
+    const records = host.words('routes/all')
+    const letters = host.words('dlq/in.web')
+    const body = '{"a":1}\nnothing\n{"a":2}'
+    records[WORD.isFull] = 1n
+    for (let again = 0; again < 3; again++) {
+      t.equal((await post(url, '/t', body, NDJSON)).status, 503)
+    }
+    records[WORD.isFull] = 0n
+    letters[WORD.isFull] = 1n
+    t.equal((await post(url, '/t', body, NDJSON)).status, 503, 'no room for the letter')
+    t.equal(host.recordCount(), 0, 'nothing is stored before all of it is')
+    t.equal(host.recordCount('dlq/in.web'), 0)
+    letters[WORD.isFull] = 0n
+    t.equal((await post(url, '/t', body, NDJSON)).status, 200)
+    t.equal(host.recordCount(), 2)
+    t.equal(host.recordCount('dlq/in.web'), 1)
+  })
+}
+
 t.test('one of two threads may use all of max_bytes of a route', async (t) => {
   const MIB = 1024 * 1024
   const thread = { index: 1, count: 2 }

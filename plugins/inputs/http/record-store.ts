@@ -6,7 +6,6 @@ import { CONSECUTIVE_INVALID_MAX } from '../../../src/core/limits.ts'
 import { skipValue } from '../../../src/core/msgpack-skip.ts'
 import type { JsonError, JsonResult } from '../../../src/kernel/json-converter.ts'
 import type { ScanKernel } from '../../../src/kernel/scan-kernel.ts'
-import { CommitCount } from '../../../src/plugin/commit-count.ts'
 import type { DurableListener, InputContext, Run } from '../../../src/plugin/input.ts'
 import { entryRuns, refusedBytes } from '../../../src/plugin/unit-runs.ts'
 import type { FormedBody } from './body-form.ts'
@@ -157,13 +156,12 @@ export class RecordStore {
     }
     const source = { inputId: id, peer: '' }
     const hasRefused = refused.length > 0
-    const listener = hasRefused ? new CommitCount(answer, 2) : answer
-    // Dead letters first: when they find no room, nothing of the request is stored.
     const letter = { reason: 'unreadable', tag, bytes: refused }
-    if (hasRefused && appender.refuse(source, letter, listener) === 'full') {
-      return Promise.resolve({ kind: 'busy' })
-    }
-    if (appender.append(source, runs, listener) === 'full') return Promise.resolve({ kind: 'busy' })
+    // Together or not at all: a request that is told to come again must not leave its dead letter each time.
+    const outcome = hasRefused
+      ? appender.appendWithLetter(source, runs, letter, answer)
+      : appender.append(source, runs, answer)
+    if (outcome === 'full') return Promise.resolve({ kind: 'busy' })
     counters.add('received_records', recordCount)
     if (hasRefused) counters.add('dead_letters', 1)
     return promise
