@@ -23,6 +23,7 @@ import { LetterJobs } from './server/letter-jobs.ts'
 import { provideMetrics } from './server/metrics-sources.ts'
 import { routeOf } from './server/open-shards.ts'
 import { ParkLogs } from './server/park-logs.ts'
+import { STOP_MS_MAX } from './server/process-end.ts'
 import { LiveQueueChanges } from './server/queue-changes.ts'
 import { QueueReplays } from './server/queue-replay.ts'
 import { ReplayJobs } from './server/replay-jobs.ts'
@@ -84,7 +85,8 @@ export class Server {
       const adminUrl = await parts.admin.start()
       return new Server(parts, addresses, adminUrl)
     } catch (error) {
-      await parts.stop(0)
+      // Why it failed is worth more than what its end waits for.
+      await Promise.race([parts.stop(0), systemClock.sleep(STOP_MS_MAX)])
       throw error
     }
   }
@@ -96,6 +98,11 @@ export class Server {
   stop(drainTimeoutMs: number): Promise<boolean> {
     this.#stopping ??= this.#parts.stop(drainTimeoutMs)
     return this.#stopping
+  }
+
+  /** Part that a stop waits for. */
+  get waitsFor(): string {
+    return this.#parts.waitsFor
   }
 
   /** Ends a drain at once; what is left stays stored. */
@@ -119,6 +126,8 @@ class Parts {
   readonly delivery: DeliverySet
   readonly status: ServerStatus
   readonly admin: { start(): Promise<string | null>; stop(): Promise<void> }
+  /** Part that a stop waits for. */
+  waitsFor = ''
   readonly #watch = new AbortController()
   readonly #hurry = new AbortController()
   readonly #isDrainOnly: boolean
@@ -200,19 +209,25 @@ class Parts {
   /** Front to back. */
   async stop(drainTimeoutMs: number): Promise<boolean> {
     this.status.setStopping()
-    await this.ingest.stop(INGEST_STOP_MS)
+    await this.#wait('ingest threads', this.ingest.stop(INGEST_STOP_MS))
     this.#refresh()
-    const isDrained = await this.drain(drainTimeoutMs)
+    const isDrained = await this.#wait('drain', this.drain(drainTimeoutMs))
     this.#watch.abort()
     this.#housekeeping.stop()
-    await this.jobs.close()
+    await this.#wait('jobs', this.jobs.close())
     this.#scrubber.stop()
-    await this.delivery.stop()
-    await this.parks.close()
-    await this.deadLetters.close()
-    await this.admin.stop()
-    await this.store.close()
+    await this.#wait('outputs', this.delivery.stop())
+    await this.#wait('parks', this.parks.close())
+    await this.#wait('dead letters', this.deadLetters.close())
+    await this.#wait('admin server', this.admin.stop())
+    await this.#wait('cursors', this.store.close())
     return isDrained
+  }
+
+  /** Of a stop: what it waits for. */
+  #wait<T>(name: string, settled: Promise<T>): Promise<T> {
+    this.waitsFor = name
+    return settled
   }
 
   hurry(): void {

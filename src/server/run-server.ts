@@ -6,23 +6,20 @@ import type { CliIo } from '../cli/io.ts'
 import { packageVersion } from '../cli/package-version.ts'
 import type { RunServer } from '../cli/run.ts'
 import type { MillraceConfig } from '../config/schema.ts'
-import { systemClock } from '../core/clock.ts'
 import { EXIT, errorText } from '../core/errors.ts'
 import type { OutputLog } from '../plugin/output.ts'
 import { createRegistry } from '../plugin/registry.ts'
-import { Server } from '../server.ts'
+import { Server, type StartOptions } from '../server.ts'
 import { banner } from './banner.ts'
 import { durabilityWindow } from './durability-window.ts'
 import { createLog } from './log.ts'
+import { limitExit, limitStop } from './process-end.ts'
 
 /** Sources end in .ts, compiled files in .js. */
 const STEPS_MODULE = new URL(
   `../../plugins/steps.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`,
   import.meta.url
 )
-
-/** What a stop may take besides the drain, milliseconds. */
-const STOP_MS_MAX = 10_000
 
 export const runServer =
   (io: Pick<CliIo, 'out' | 'error'>): RunServer =>
@@ -41,7 +38,7 @@ export const runServer =
     })
     const version = packageVersion()
     const { configFiles, isDrainOnly, isLockedSkipped } = options
-    const server = await Server.start({
+    const server = await start({
       config,
       version,
       log,
@@ -73,22 +70,24 @@ export const runServer =
     log.info({ event: 'stopping' }, 'stopping')
     void stop.again.then(() => server.hurry())
     const drainMs = code === EXIT.ok && !isDrainOnly ? config.drainTimeoutMs : 0
-    const cancelWatch = systemClock.after(drainMs + STOP_MS_MAX, () => abandon(log))
+    const cancelWatch = limitStop({ log, drainMs, code, waitsFor: () => server.waitsFor })
     const isDrained = await server.stop(drainMs)
     cancelWatch()
     stop.forget()
+    limitExit(log)
     log.info({ event: 'stopped', drained: isDrained }, 'stopped')
     // A volume may be given up when its queues are empty, and only then.
     return isDrainOnly && code === EXIT.ok && !isDrained ? EXIT.temporary : code
   }
 
-/** A stop that hangs, in a driver or on a dead disk, would end in a SIGKILL a little later: as safe, but without a word. */
-function abandon(log: ReturnType<typeof createLog>): void {
-  log.error(
-    { event: 'stop.abandoned' },
-    'the stop takes too long and is given up; nothing acknowledged is lost, what was delivered last may be sent again'
-  )
-  process.exit(EXIT.internal)
+/** A start that fails ends the process too: what it had begun may hang. */
+async function start(options: StartOptions): Promise<Server> {
+  try {
+    return await Server.start(options)
+  } catch (error) {
+    limitExit(options.log)
+    throw error
+  }
 }
 
 function warnOfWindows(routes: MillraceConfig['routes'], log: OutputLog): void {

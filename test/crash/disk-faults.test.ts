@@ -248,6 +248,22 @@ requireAll(t, [[compiler, 'a C compiler (cc)']], () => {
     }
   )
 
+  t.test('a sync that never returns keeps no process: it ends in time and says why', async (t) => {
+    const setup = await setUp(t, 'on_io_error: exit')
+    const { faults, load } = setup
+    const router = await setup.start()
+    load.start()
+    await eventually('acks come', LIMIT_MS, () => load.acked.length > ACKED_AFTER)
+    // The error begins the stop, and then the disk answers no more.
+    const hang = `delay:${10 * LIMIT_MS}` as const
+    faults.set(segment('sync', 'EIO'), segment('sync', hang, 0))
+    await eventually('the router ends', LIMIT_MS, () => router.hasExited)
+    t.equal(await router.exit, 74)
+    t.match(router.log, /"event":"stop.abandoned","waits_for":"ingest threads"/)
+    faults.clear()
+    await checkAll(t, await setup.start(), setup)
+  })
+
   t.test(
     'on_io_error: exit ends the process with code 74, and the next one has everything',
     async (t) => {
