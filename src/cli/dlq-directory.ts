@@ -4,21 +4,21 @@
 
 import type { DeadLetterLogStatus, DeadLetterView } from '../admin/status.ts'
 import { MillraceError } from '../core/errors.ts'
-import { type LetterHole, type LetterShard, scanLetters } from '../server/letter-scan.ts'
+import { type LetterHole, type LetterShard, scanLetters } from '../server/letters/scan.ts'
 import {
   compileLetterTest,
   exportBytes,
   exportLine,
   logStatus,
   newestViews
-} from '../server/letter-views.ts'
-import { REPLAYED } from '../server/open-shards.ts'
-import { accountOf } from '../storage/cursor-account.ts'
-import { openShardView, type ReadableShard } from '../storage/inspect-shard.ts'
-import { logsOf, type StoreView, shardsOfLog } from '../storage/inspect-store.ts'
+} from '../server/letters/views.ts'
+import { REPLAYED } from '../server/store/open-shards.ts'
+import { accountOf } from '../storage/cursor/account.ts'
+import { openShardView, type ReadableShard } from '../storage/inspect/shard.ts'
+import { logsOf, type StoreView, shardsOfLog } from '../storage/inspect/store.ts'
 import type { CliIo } from './io.ts'
 import type { DirectoryOptions } from './options.ts'
-import { openDirectory } from './queue-directory.ts'
+import { openDirectory } from './queue/directory.ts'
 
 /** Logs that hold letters, as the server lists them. */
 export async function listLogs(

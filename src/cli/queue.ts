@@ -1,13 +1,13 @@
 // Runs on: main.
 // `millrace queue ...`. What stands here looks into the queues and changes nothing: it works while the server runs, on a
-// copy, on a read-only mount and on a damaged directory. What changes them: queue-changes.ts.
+// copy, on a read-only mount and on a damaged directory. What changes them: queue/changes.ts.
 
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { CliIo } from './io.ts'
 import { wholeNumber, withAdminOptions, withDirectoryOptions } from './options.ts'
 import { PLACE_HELP, parsePlace } from './places.ts'
-import { addQueueChanges } from './queue-changes.ts'
-import { addQueueReplay } from './queue-replay.ts'
+import { addQueueChanges } from './queue/changes.ts'
+import { addQueueReplay } from './queue/replay.ts'
 
 export const ROUTE_HELP = 'id of a route, or a log below the data directory: dlq/out.search'
 
@@ -24,7 +24,7 @@ export function addQueue(program: Command, io: CliIo): void {
     .argument('<output>', 'output')
     .option('--json', 'as JSON')
     .action(async (route, destination, options) => {
-      const { cursorGet } = await import('./queue-cursor.ts')
+      const { cursorGet } = await import('./queue/cursor.ts')
       await cursorGet(route, destination, options, io)
     })
 }
@@ -35,7 +35,7 @@ function addLists(queue: Command, io: CliIo): void {
     .option('--data-dir <directory>', 'read this directory instead; works without a server')
     .option('--json', 'as JSON')
     .action(async (options) => {
-      const { list } = await import('./queue-list.ts')
+      const { list } = await import('./queue/list.ts')
       await list(options, io)
     })
   withDirectoryOptions(queue.command('show'))
@@ -43,7 +43,7 @@ function addLists(queue: Command, io: CliIo): void {
     .argument('<route>', ROUTE_HELP)
     .option('--json', 'as JSON')
     .action(async (route, options) => {
-      const { show } = await import('./queue-show.ts')
+      const { show } = await import('./queue/show.ts')
       await show(route, options, io)
     })
   withDirectoryOptions(queue.command('reconcile'))
@@ -52,7 +52,7 @@ function addLists(queue: Command, io: CliIo): void {
     )
     .option('--json', 'as JSON')
     .action(async (options) => {
-      const { reconcile } = await import('./queue-reconcile.ts')
+      const { reconcile } = await import('./queue/reconcile.ts')
       await reconcile(options, io)
     })
 }
@@ -64,7 +64,7 @@ function addReaders(queue: Command, io: CliIo): void {
     .option('--deep', 'read every frame; without it headers, footers and how files fit together')
     .option('--json', 'one JSON object per line')
     .action(async (routes, options) => {
-      const { verify } = await import('./queue-verify.ts')
+      const { verify } = await import('./queue/verify.ts')
       await verify(routes, options, io)
     })
   withPlaces(withDirectoryOptions(queue.command('dump')))
@@ -73,7 +73,7 @@ function addReaders(queue: Command, io: CliIo): void {
     .option('--limit <count>', 'records at most', wholeNumber)
     .addOption(new Option('--json', 'as JSON; there is no other form').hideHelp())
     .action(async (route, options) => {
-      const { dump } = await import('./queue-dump.ts')
+      const { dump } = await import('./queue/dump.ts')
       await dump(route, options, io)
     })
   withPlaces(withDirectoryOptions(queue.command('export')))
@@ -83,7 +83,7 @@ function addReaders(queue: Command, io: CliIo): void {
     .option('--destination <output>', 'only what this output has not finished')
     .option('--retained', 'everything that is stored; without it what any output has not finished')
     .action(async (route, options) => {
-      const { exportRecords } = await import('./queue-export.ts')
+      const { exportRecords } = await import('./queue/export.ts')
       await exportRecords(route, options, io)
     })
 }

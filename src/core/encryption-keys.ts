@@ -1,5 +1,5 @@
 // Runs on: any.
-// Master keys of stored records, as the configuration gives them. How segments are encrypted: storage/store-keys.ts.
+// Master keys of stored records, as the configuration gives them. How segments are encrypted: storage/format/store-keys.ts.
 
 /** The id stands in one byte of every frame header. */
 export const KEY_ID_MAX = 255

@@ -4,7 +4,7 @@
 import type { CancelTimer, Clock, Random } from '../core/clock.ts'
 import { errorText } from '../core/errors.ts'
 import type { OutputLog } from '../plugin/output.ts'
-import type { Cursor } from '../storage/cursor.ts'
+import type { Cursor } from '../storage/cursor/cursor.ts'
 import type { TaskRequest, TaskResult } from '../threads/messages.ts'
 import { BEHIND_MS, CatchUp } from './catch-up.ts'
 import { DestinationKeys, OpenKeys, type ParkRows } from './keys.ts'

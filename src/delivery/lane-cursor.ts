@@ -1,7 +1,7 @@
 // Step 9. Runs on: main.
 // The cursor of a destination as its lane writes it: fates of records become outcomes with a count each.
 
-import type { Cursor, Outcome } from '../storage/cursor.ts'
+import type { Cursor, Outcome } from '../storage/cursor/cursor.ts'
 import type { LaneCursor } from './lane-source.ts'
 import type { Fate } from './task-settlement.ts'
 

@@ -1,7 +1,7 @@
 // Step 6. Runs on: main.
 // What a lane reads from and what it finishes: a shard with its cursor, or records from elsewhere that go the same way.
 
-import type { Hole } from '../storage/segments.ts'
+import type { Hole } from '../storage/reader/segments.ts'
 import type { FrameRef, SegmentRef } from '../threads/messages.ts'
 import type { PassedOffsets } from './body-flight.ts'
 import type { FinishSink } from './task-settlement.ts'

@@ -9,7 +9,7 @@
 
 import type { Clock } from '../core/clock.ts'
 import type { OutputLog } from '../plugin/output.ts'
-import type { Cursor, Outcome } from '../storage/cursor.ts'
+import type { Cursor, Outcome } from '../storage/cursor/cursor.ts'
 import { type Lane, RANGES_RESERVE } from './lane.ts'
 import { laneCursor } from './lane-cursor.ts'
 import type { LaneCursor, LaneSource } from './lane-source.ts'

@@ -4,8 +4,9 @@
 // Deletion stands in one place: cursors move first and durably, files follow.
 
 import type { Clock } from '../core/clock.ts'
-import type { AgeClock } from '../storage/age-clock.ts'
-import { ResendHold } from '../storage/resend-hold.ts'
+import type { ReadableSegment, ShardSegments } from '../storage/reader/shard-segments.ts'
+import type { AgeClock } from '../storage/retention/age-clock.ts'
+import { ResendHold } from '../storage/retention/resend-hold.ts'
 import {
   bytesFrom,
   deleteBelow,
@@ -16,9 +17,8 @@ import {
   offsetBefore,
   oldestComplete,
   passSegment
-} from '../storage/retention.ts'
-import { SegmentTimes } from '../storage/segment-times.ts'
-import type { ReadableSegment, ShardSegments } from '../storage/shard-segments.ts'
+} from '../storage/retention/retention.ts'
+import { SegmentTimes } from '../storage/retention/segment-times.ts'
 
 /** What the route of a shard asks of it. */
 export interface RetentionRules {

@@ -2,8 +2,8 @@
 // A shard from some offset to where another lane of the same cursor has begun. The bound is an offset that was the visible
 // end at some time, so no frame lies across it; holes may. What is finished to the last record is not given out again.
 
-import type { Cursor } from '../storage/cursor.ts'
-import type { Hole } from '../storage/segments.ts'
+import type { Cursor } from '../storage/cursor/cursor.ts'
+import type { Hole } from '../storage/reader/segments.ts'
 import type { SegmentRef } from '../threads/messages.ts'
 import type { LaneSource, Taken } from './lane-source.ts'
 

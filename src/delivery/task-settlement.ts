@@ -3,7 +3,7 @@
 // (durable first), what steps removed, what is damaged.
 
 import { unreachable } from '../core/invariant.ts'
-import type { Hole } from '../storage/segments.ts'
+import type { Hole } from '../storage/reader/segments.ts'
 import type { TaskResult } from '../threads/messages.ts'
 import type { RowOffsets } from './again-jobs.ts'
 import type { Settlement } from './body-flight.ts'

@@ -4,7 +4,7 @@
 // that recovered. All callbacks run once each; who finds no room again comes back. Limit: one callback per paused
 // connection.
 
-import type { ShardAppender } from '../storage/append.ts'
+import type { ShardAppender } from '../storage/writer/append.ts'
 import type { ControlBlock } from './control-block.ts'
 
 export class RoomWaiters {

@@ -1,7 +1,7 @@
 // Steps 3 and 4. Runs on: ingest.
 // A shard as router and appender see it.
 
-import type { ShardAppender } from '../storage/append.ts'
+import type { ShardAppender } from '../storage/writer/append.ts'
 import type { ControlBlock } from './control-block.ts'
 import type { SharedRoom } from './pressure.ts'
 

@@ -10,10 +10,10 @@ import { EXIT, errorText } from '../core/errors.ts'
 import type { OutputLog } from '../plugin/output.ts'
 import { createRegistry } from '../plugin/registry.ts'
 import { Server, type StartOptions } from '../server.ts'
-import { banner } from './banner.ts'
-import { durabilityWindow } from './durability-window.ts'
 import { createLog } from './log.ts'
 import { limitExit, limitStop } from './process-end.ts'
+import { banner } from './status/banner.ts'
+import { durabilityWindow } from './status/durability-window.ts'
 
 /** Sources end in .ts, compiled files in .js. */
 const STEPS_MODULE = new URL(

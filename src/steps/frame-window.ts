@@ -4,14 +4,14 @@
 
 import { MillraceError } from '../core/errors.ts'
 import type { FramePlace } from '../kernel/render-face.ts'
-import { alignUp, FRAME_HEADER } from '../storage/format.ts'
 import {
   decodeFrameHeader,
   type FrameHash,
   type FrameHeader,
   isPayloadIntact
-} from '../storage/frame.ts'
-import type { PayloadDecoder } from '../storage/payload-decoder.ts'
+} from '../storage/format/frame.ts'
+import { alignUp, FRAME_HEADER } from '../storage/format/layout.ts'
+import type { PayloadDecoder } from '../storage/format/payload-decoder.ts'
 import type { FrameRef, SegmentRef, TaskRequest } from '../threads/messages.ts'
 import type { SegmentReader } from './segment-files.ts'
 

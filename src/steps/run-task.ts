@@ -11,8 +11,8 @@ import type {
   RenderKernelFace
 } from '../kernel/render-face.ts'
 import type { FinishedBodies } from '../plugin/output.ts'
-import type { FrameHash } from '../storage/frame.ts'
-import type { PayloadDecoder } from '../storage/payload-decoder.ts'
+import type { FrameHash } from '../storage/format/frame.ts'
+import type { PayloadDecoder } from '../storage/format/payload-decoder.ts'
 import type { TaskRequest, TaskResult } from '../threads/messages.ts'
 import type { Destination } from './destination.ts'
 import { FrameWindow } from './frame-window.ts'

@@ -2,7 +2,7 @@
 // Every message between threads. Numbers and shared memory cross; record bytes do not (carry is the exception, bounded).
 
 import type { RenderedBody } from '../plugin/output.ts'
-import type { StoreIdentity } from '../storage/store-keys.ts'
+import type { StoreIdentity } from '../storage/format/store-keys.ts'
 import type { ShardState } from './shared.ts'
 
 /** A file of a shard as the pool sees it. */

@@ -12,7 +12,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { ExportDecoder, type ExportItem } from '../../src/storage/export-stream.ts'
+import { ExportDecoder, type ExportItem } from '../../src/storage/inspect/export-stream.ts'
 import { command } from '../support/command-line.ts'
 import { damageFrame, STORED_RECORDS, writeStoredQueue } from '../support/stored-queue.ts'
 

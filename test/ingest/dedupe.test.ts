@@ -2,7 +2,7 @@ import t from 'tap'
 import { RESENDS_MAX } from '../../src/core/limits.ts'
 import { type ResendNews, ResendTable } from '../../src/ingest/dedupe.ts'
 import type { Resend, Resends } from '../../src/plugin/input.ts'
-import { createResendMemory, type RecoveredIds } from '../../src/server/resend-memory.ts'
+import { createResendMemory, type RecoveredIds } from '../../src/server/store/resend-memory.ts'
 
 const TAG = Buffer.from('t')
 const silent = { onDurable() {}, onRejected() {} }

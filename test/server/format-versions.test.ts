@@ -4,8 +4,8 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { logIdOf } from '../../src/core/position.ts'
-import { decodeMeta } from '../../src/storage/meta.ts'
-import { parseSegmentName, segmentSalt } from '../../src/storage/segment-names.ts'
+import { parseSegmentName, segmentSalt } from '../../src/storage/format/segment-names.ts'
+import { decodeMeta } from '../../src/storage/store/meta.ts'
 import {
   counted,
   down,

@@ -3,7 +3,7 @@
 import { join } from 'node:path'
 import t from 'tap'
 import type { DeadLetterLogStatus, DeadLetterView } from '../../src/admin/status.ts'
-import { refusedBytes } from '../../src/server/letter-scan.ts'
+import { refusedBytes } from '../../src/server/letters/scan.ts'
 import { command } from '../support/command-line.ts'
 import { eventually } from '../support/eventually.ts'
 import { dlq, json, LIMIT_MS, setUp } from '../support/letter-router.ts'

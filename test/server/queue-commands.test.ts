@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import t from 'tap'
-import type { Account } from '../../src/cli/queue-accounts.ts'
+import type { Account } from '../../src/cli/queue/accounts.ts'
 import { command } from '../support/command-line.ts'
 import { eventually } from '../support/eventually.ts'
 import { FakeOpenSearch } from '../support/fake-opensearch.ts'

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { SEGMENT_FOOTER } from '../../src/storage/format.ts'
+import { SEGMENT_FOOTER } from '../../src/storage/format/layout.ts'
 import { eventually } from '../support/eventually.ts'
 import { arrivedSeqs, missingSeqs, queuesOf, totalOf } from '../support/numbered-load.ts'
 import { RouterProcess, startRouter } from '../support/router-process.ts'

@@ -3,8 +3,8 @@
 
 import t from 'tap'
 import { logIdOf } from '../../src/core/position.ts'
-import { SEGMENT_HEADER } from '../../src/storage/format.ts'
-import type { FrameHash } from '../../src/storage/frame.ts'
+import type { FrameHash } from '../../src/storage/format/frame.ts'
+import { SEGMENT_HEADER } from '../../src/storage/format/layout.ts'
 import type { Storage } from '../../src/storage/storage.ts'
 import { FakeClock, settled } from '../support/fake-clock.ts'
 import { DIRECTORY, entryOf, groupOf, hash, ShardHarness, STORE } from '../support/shard-harness.ts'

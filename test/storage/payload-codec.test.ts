@@ -4,24 +4,24 @@ import t from 'tap'
 import type { StoreKey, StoreKeys } from '../../src/core/encryption-keys.ts'
 import { FRAME_PAYLOAD_BYTES_MAX } from '../../src/core/limits.ts'
 import {
+  decodeFrameHeader,
+  encodeFrameHeader,
+  type FrameHeader,
+  frameFactsOf
+} from '../../src/storage/format/frame.ts'
+import {
   CODEC,
   FEATURE,
   FRAME_FLAG,
   FRAME_HEADER,
   frameBytesOf,
   SCHEMA_GROUPS
-} from '../../src/storage/format.ts'
-import {
-  decodeFrameHeader,
-  encodeFrameHeader,
-  type FrameHeader,
-  frameFactsOf
-} from '../../src/storage/frame.ts'
-import { KEYLESS_DECODER, PayloadDecoder } from '../../src/storage/payload-decoder.ts'
-import { PayloadEncoder } from '../../src/storage/payload-encoder.ts'
-import { decodeSegmentHeader } from '../../src/storage/segment-file.ts'
-import { segmentSalt } from '../../src/storage/segment-names.ts'
-import { segmentKey } from '../../src/storage/store-keys.ts'
+} from '../../src/storage/format/layout.ts'
+import { KEYLESS_DECODER, PayloadDecoder } from '../../src/storage/format/payload-decoder.ts'
+import { PayloadEncoder } from '../../src/storage/format/payload-encoder.ts'
+import { decodeSegmentHeader } from '../../src/storage/format/segment-file.ts'
+import { segmentSalt } from '../../src/storage/format/segment-names.ts'
+import { segmentKey } from '../../src/storage/format/store-keys.ts'
 import { FakeClock, settled } from '../support/fake-clock.ts'
 import { DIRECTORY, groupOf, hash, LOG_ID, ShardHarness, STORE } from '../support/shard-harness.ts'
 import { SimulatedStorage } from '../support/simulated-storage.ts'

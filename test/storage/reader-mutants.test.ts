@@ -11,7 +11,7 @@ const ROOT = join(import.meta.dirname, '../..')
 const FUZZ = 'test/storage/fuzz.test.ts'
 const CODEC = 'test/storage/payload-codec.test.ts'
 const LETTERS = 'test/delivery/dead-letter-record.test.ts'
-const RECOVERY = 'test/storage/recovery.test.ts'
+const RECOVERY = 'test/storage/recovery/recovery.test.ts'
 
 interface Mutant {
   readonly name: string
@@ -27,7 +27,7 @@ interface Mutant {
 const MUTANTS: readonly Mutant[] = [
   {
     name: 'the hash of a payload is not checked',
-    file: 'src/storage/frame.ts',
+    file: 'src/storage/format/frame.ts',
     from: 'payload.length === header.storedBytes && hash([payload], salt) === header.payloadHash',
     to: 'payload.length === header.storedBytes',
     test: FUZZ,
@@ -35,7 +35,7 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'recovery and scrub do not check the hash of a payload',
-    file: 'src/storage/segment-scan.ts',
+    file: 'src/storage/reader/segment-scan.ts',
     from: "if (hash([stored], this.#segment.salt) !== header.payloadHash) return 'damaged'",
     to: '',
     test: FUZZ,
@@ -43,7 +43,7 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'the hash of a frame header is not checked',
-    file: 'src/storage/frame.ts',
+    file: 'src/storage/format/frame.ts',
     from: 'if (hash([covered], salt) !== bytes.readBigUInt64LE(atByte + FRAME.hash)) return null',
     to: '',
     test: FUZZ,
@@ -51,7 +51,7 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a frame may begin before the offset that is expected',
-    file: 'src/storage/frame-search.ts',
+    file: 'src/storage/reader/frame-search.ts',
     from: 'header.firstOffset < expectedOffset',
     to: 'false',
     test: FUZZ,
@@ -59,7 +59,7 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a hole behind the last frame is not counted',
-    file: 'src/storage/shard-reader.ts',
+    file: 'src/storage/reader/shard-reader.ts',
     from: 'if (isMissing) this.#passHole(segment.endOffset)',
     to: 'if (isMissing) this.#offset = segment.endOffset',
     test: FUZZ,
@@ -67,7 +67,7 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'groups may reach beyond their payload',
-    file: 'src/storage/frame.ts',
+    file: 'src/storage/format/frame.ts',
     from: 'if (end > payload.length || sourceEnd > end || recordCount === 0) return null',
     to: 'if (recordCount === 0) return null',
     test: FUZZ,
@@ -75,7 +75,7 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'the raw length is believed',
-    file: 'src/storage/payload-decoder.ts',
+    file: 'src/storage/format/payload-decoder.ts',
     from: "payload === null || payload.length !== header.rawBytes ? 'damaged' : payload",
     to: "payload === null ? 'damaged' : payload",
     test: FUZZ,
@@ -83,7 +83,7 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a raw length above the frame cap is believed',
-    file: 'src/storage/payload-decoder.ts',
+    file: 'src/storage/format/payload-decoder.ts',
     from: "if (header.rawBytes > FRAME_PAYLOAD_BYTES_MAX) return 'damaged'",
     to: '',
     test: FUZZ,
@@ -91,42 +91,42 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'zstd output has no bound',
-    file: 'src/storage/payload-decoder.ts',
+    file: 'src/storage/format/payload-decoder.ts',
     from: 'maxOutputLength: rawBytes,',
     to: '',
     test: CODEC
   },
   {
     name: 'the header is not authenticated with the payload',
-    file: 'src/storage/payload-decoder.ts',
+    file: 'src/storage/format/payload-decoder.ts',
     from: 'decipher.setAAD(frameFactsOf(header))',
     to: 'decipher.setAAD(Buffer.alloc(48))',
     test: CODEC
   },
   {
     name: 'the key of a segment does not depend on its place',
-    file: 'src/storage/store-keys.ts',
+    file: 'src/storage/format/store-keys.ts',
     from: 'Buffer.concat([INFO, place.logId, tail])',
     to: 'INFO',
     test: CODEC
   },
   {
     name: 'what needs a key that is not here counts as damage',
-    file: 'src/storage/shard-reader.ts',
+    file: 'src/storage/reader/shard-reader.ts',
     from: 'if (!this.#segments.isOpen(segment, found)) return null',
     to: '',
     test: CODEC
   },
   {
     name: 'a wrong key counts as damage',
-    file: 'src/storage/shard-segments.ts',
+    file: 'src/storage/reader/shard-segments.ts',
     from: "const isOpen = this.decoder.decode(stored, header, walked) !== 'mismatch'",
     to: 'const isOpen = true',
     test: CODEC
   },
   {
     name: 'the hash of a cursor is not checked',
-    file: 'src/storage/cursor-slot.ts',
+    file: 'src/storage/cursor/slot.ts',
     from: 'if (hash([used], salt) !== slot.readBigUInt64LE(usedBytes)) return null',
     to: '',
     test: FUZZ,
@@ -134,7 +134,7 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'the used length of a cursor is believed',
-    file: 'src/storage/cursor-slot.ts',
+    file: 'src/storage/cursor/slot.ts',
     from: 'usedBytes < CURSOR_SLOT.headerBytes || usedBytes + HASH_BYTES > slot.length',
     to: 'false',
     test: FUZZ,
@@ -142,7 +142,7 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'the hash of META is not checked',
-    file: 'src/storage/meta.ts',
+    file: 'src/storage/store/meta.ts',
     from: 'if (hash([bytes.subarray(0, AT.hash)], 0n) !== bytes.readBigUInt64LE(AT.hash)) return null',
     to: '',
     test: FUZZ,
@@ -150,7 +150,7 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'the scrub tells no damaged payload',
-    file: 'src/storage/segment-scrub.ts',
+    file: 'src/storage/recovery/segment-scrub.ts',
     from: "if (payloads.groups(found, hash) === 'damaged') addHole(endOffset, endByte)",
     to: '',
     test: FUZZ,
@@ -165,7 +165,7 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'damage within an acked message takes the parts before it',
-    file: 'src/storage/segment-scan.ts',
+    file: 'src/storage/reader/segment-scan.ts',
     from: 'cuts.find(isLast) ?? null',
     to: 'cuts[0] ?? null',
     test: RECOVERY

@@ -3,7 +3,7 @@
 import { ControlBlock, Doorbell } from '../../src/ingest/control-block.ts'
 import { type RoomOptions, SharedRoom } from '../../src/ingest/pressure.ts'
 import type { RouteTarget } from '../../src/ingest/route-target.ts'
-import type { AppendGroup, ShardAppender, Waiter } from '../../src/storage/append.ts'
+import type { AppendGroup, ShardAppender, Waiter } from '../../src/storage/writer/append.ts'
 import { CONTROL_BLOCK_BYTES, type ShardState } from '../../src/threads/shared.ts'
 
 export class FakeWriter implements ShardAppender {

@@ -1,8 +1,12 @@
 // Segments in memory: what a shard writer leaves on disk, and the tasks that a lane would cut from it.
 
 import type { SegmentReader } from '../../src/steps/segment-files.ts'
-import { frameBytesOf } from '../../src/storage/format.ts'
-import { encodeFrameHeader, encodeGroupPrefix, groupPrefixBytes } from '../../src/storage/frame.ts'
+import {
+  encodeFrameHeader,
+  encodeGroupPrefix,
+  groupPrefixBytes
+} from '../../src/storage/format/frame.ts'
+import { frameBytesOf } from '../../src/storage/format/layout.ts'
 import type { FrameRef, SegmentRef, TaskRequest } from '../../src/threads/messages.ts'
 import { xxh64 } from './xxh64.ts'
 

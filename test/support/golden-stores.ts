@@ -1,19 +1,19 @@
 // Small data directories of every format, as text. Their bytes are kept in test/fixtures/formats for ever and are the
 // truth: a store that is there is never written again. How each was made stands here; `UPDATE=1` with
-// test/storage/format.test.ts makes those that are missing.
+// test/storage/format/layout.test.ts makes those that are missing.
 
 import fs from 'node:fs'
 import path from 'node:path'
 import type { StoreKey, StoreKeys } from '../../src/core/encryption-keys.ts'
 import { logIdOf } from '../../src/core/position.ts'
 import { decodeLetter, encodeLetter } from '../../src/delivery/dead-letter-record.ts'
-import { Cursor } from '../../src/storage/cursor.ts'
-import { encodeMeta, openMeta } from '../../src/storage/meta.ts'
-import { PayloadDecoder } from '../../src/storage/payload-decoder.ts'
-import { recoverShard } from '../../src/storage/recovery.ts'
-import { readFrameAt, ShardReader } from '../../src/storage/shard-reader.ts'
-import { ShardSegments } from '../../src/storage/shard-segments.ts'
-import { splitEntries } from '../../src/storage/stored-entries.ts'
+import { Cursor } from '../../src/storage/cursor/cursor.ts'
+import { PayloadDecoder } from '../../src/storage/format/payload-decoder.ts'
+import { splitEntries } from '../../src/storage/format/stored-entries.ts'
+import { readFrameAt, ShardReader } from '../../src/storage/reader/shard-reader.ts'
+import { ShardSegments } from '../../src/storage/reader/shard-segments.ts'
+import { recoverShard } from '../../src/storage/recovery/recovery.ts'
+import { encodeMeta, openMeta } from '../../src/storage/store/meta.ts'
 import { FakeClock, settled } from './fake-clock.ts'
 import {
   DIRECTORY,

@@ -16,10 +16,10 @@ import {
   ingestCounterBytes,
   ingestCounterPlace
 } from '../../src/metrics/ingest-counters.ts'
-import { createResendMemory, type ResendMemory } from '../../src/server/resend-memory.ts'
-import { FRAME_HEADER, frameBytesOf, SEGMENT_HEADER } from '../../src/storage/format.ts'
-import { decodeFrameHeader, decodeGroups, isPayloadIntact } from '../../src/storage/frame.ts'
-import { parseSegmentName, segmentSalt } from '../../src/storage/segment-names.ts'
+import { createResendMemory, type ResendMemory } from '../../src/server/store/resend-memory.ts'
+import { decodeFrameHeader, decodeGroups, isPayloadIntact } from '../../src/storage/format/frame.ts'
+import { FRAME_HEADER, frameBytesOf, SEGMENT_HEADER } from '../../src/storage/format/layout.ts'
+import { parseSegmentName, segmentSalt } from '../../src/storage/format/segment-names.ts'
 import { nodeStorage, type Storage } from '../../src/storage/storage.ts'
 import type {
   FromIngest,

@@ -22,7 +22,7 @@ import type {
 import type { RenderSpec } from '../../src/plugin/output.ts'
 import { JOIN_FIELD_NAMES } from '../../src/steps/docker-partial.ts'
 import type { StepPlan } from '../../src/steps/plan.ts'
-import { decodeGroups, type FrameHeader } from '../../src/storage/frame.ts'
+import { decodeGroups, type FrameHeader } from '../../src/storage/format/frame.ts'
 import { mapToJson, Reader, Text, type Value } from './msgpack-objects.ts'
 import { type ObjectRecord, runOperation, textOf, valuesOf } from './object-steps.ts'
 

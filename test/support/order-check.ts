@@ -6,8 +6,8 @@
 // - nothing is written to a segment that this process did not create.
 
 import { dirname } from 'node:path'
-import { CURSOR_SLOT } from '../../src/storage/format.ts'
-import { parseSegmentName } from '../../src/storage/segment-names.ts'
+import { CURSOR_SLOT } from '../../src/storage/format/layout.ts'
+import { parseSegmentName } from '../../src/storage/format/segment-names.ts'
 import type { SystemCall } from './system-calls.ts'
 
 interface DiskWrite {

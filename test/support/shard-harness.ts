@@ -6,24 +6,24 @@ import type { StoreKeys } from '../../src/core/encryption-keys.ts'
 import { logIdOf } from '../../src/core/position.ts'
 import { createFrameHash, type HashExports } from '../../src/kernel/frame-hash.ts'
 import { instantiateKernel } from '../../src/kernel/instance.ts'
+import { Cursor, type CursorOptions } from '../../src/storage/cursor/cursor.ts'
+import type { FrameHash } from '../../src/storage/format/frame.ts'
+import { PayloadDecoder } from '../../src/storage/format/payload-decoder.ts'
+import type { Compression } from '../../src/storage/format/payload-encoder.ts'
+import { splitEntries } from '../../src/storage/format/stored-entries.ts'
+import type { RecoveryResult } from '../../src/storage/reader/segments.ts'
+import { readFrameAt, ShardReader } from '../../src/storage/reader/shard-reader.ts'
+import { ShardSegments } from '../../src/storage/reader/shard-segments.ts'
+import { recoverShard } from '../../src/storage/recovery/recovery.ts'
+import type { Storage } from '../../src/storage/storage.ts'
 import type {
   AppendGroup,
   Durability,
   RejectReason,
   ShardWriterOptions,
   VisibleEnd
-} from '../../src/storage/append.ts'
-import { Cursor, type CursorOptions } from '../../src/storage/cursor.ts'
-import type { FrameHash } from '../../src/storage/frame.ts'
-import { PayloadDecoder } from '../../src/storage/payload-decoder.ts'
-import type { Compression } from '../../src/storage/payload-encoder.ts'
-import { recoverShard } from '../../src/storage/recovery.ts'
-import type { RecoveryResult } from '../../src/storage/segments.ts'
-import { readFrameAt, ShardReader } from '../../src/storage/shard-reader.ts'
-import { ShardSegments } from '../../src/storage/shard-segments.ts'
-import { ShardWriter } from '../../src/storage/shard-writer.ts'
-import type { Storage } from '../../src/storage/storage.ts'
-import { splitEntries } from '../../src/storage/stored-entries.ts'
+} from '../../src/storage/writer/append.ts'
+import { ShardWriter } from '../../src/storage/writer/shard-writer.ts'
 import type { ShardState } from '../../src/threads/shared.ts'
 
 const kernel = instantiateKernel<HashExports>({ memoryBytes: 2 * 1024 * 1024 })

@@ -1,11 +1,11 @@
 // Many short lives of one shard on one simulated disk: append, finish out of order, delete, drop, and lose the power at a
 // random operation. After each death everything that the promise says is checked against a plain list of what was done.
 
-import type { Durability } from '../../src/storage/append.ts'
-import { Cursor } from '../../src/storage/cursor.ts'
-import { deleteBelow, dropOldest, heldOffset } from '../../src/storage/retention.ts'
-import { makeDirectoryDurable } from '../../src/storage/shard-directory.ts'
+import { Cursor } from '../../src/storage/cursor/cursor.ts'
+import { makeDirectoryDurable } from '../../src/storage/reader/shard-directory.ts'
+import { deleteBelow, dropOldest, heldOffset } from '../../src/storage/retention/retention.ts'
 import type { Storage } from '../../src/storage/storage.ts'
+import type { Durability } from '../../src/storage/writer/append.ts'
 import { FakeClock, settled } from './fake-clock.ts'
 import { cursorOptions, DIRECTORY, type ReadRecord, ShardHarness } from './shard-harness.ts'
 import { CrashSignal, SimulatedStorage } from './simulated-storage.ts'

@@ -6,14 +6,18 @@ import { join } from 'node:path'
 import { logIdOf } from '../../src/core/position.ts'
 import { createFrameHash, type HashExports } from '../../src/kernel/frame-hash.ts'
 import { instantiateKernel } from '../../src/kernel/instance.ts'
-import { Cursor } from '../../src/storage/cursor.ts'
-import { frameBytesOf, SEGMENT_FOOTER, SEGMENT_HEADER } from '../../src/storage/format.ts'
-import { encodeFrameHeader, encodeGroupPrefix, groupPrefixBytes } from '../../src/storage/frame.ts'
-import { openMeta } from '../../src/storage/meta.ts'
-import { encodeSegmentFooter, encodeSegmentHeader } from '../../src/storage/segment-file.ts'
-import { segmentFileName, segmentSalt } from '../../src/storage/segment-names.ts'
+import { Cursor } from '../../src/storage/cursor/cursor.ts'
+import {
+  encodeFrameHeader,
+  encodeGroupPrefix,
+  groupPrefixBytes
+} from '../../src/storage/format/frame.ts'
+import { frameBytesOf, SEGMENT_FOOTER, SEGMENT_HEADER } from '../../src/storage/format/layout.ts'
+import { encodeSegmentFooter, encodeSegmentHeader } from '../../src/storage/format/segment-file.ts'
+import { segmentFileName, segmentSalt } from '../../src/storage/format/segment-names.ts'
+import { WordHash } from '../../src/storage/format/word-hash.ts'
 import { nodeStorage } from '../../src/storage/storage.ts'
-import { WordHash } from '../../src/storage/word-hash.ts'
+import { openMeta } from '../../src/storage/store/meta.ts'
 import { entryOf } from './shard-harness.ts'
 
 export interface SparseOptions {

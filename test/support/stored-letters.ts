@@ -5,12 +5,12 @@ import { systemClock } from '../../src/core/clock.ts'
 import type { DeadLetter } from '../../src/delivery/dead-letter-record.ts'
 import { createFrameHash, type HashExports } from '../../src/kernel/frame-hash.ts'
 import { instantiateKernel } from '../../src/kernel/instance.ts'
-import { LetterLog } from '../../src/server/letter-log.ts'
-import { scanLetters } from '../../src/server/letter-scan.ts'
-import { openLetterShard, type StoreContext } from '../../src/server/open-shards.ts'
-import { openMeta } from '../../src/storage/meta.ts'
-import { PayloadDecoder } from '../../src/storage/payload-decoder.ts'
+import { LetterLog } from '../../src/server/letters/log.ts'
+import { scanLetters } from '../../src/server/letters/scan.ts'
+import { openLetterShard, type StoreContext } from '../../src/server/store/open-shards.ts'
+import { PayloadDecoder } from '../../src/storage/format/payload-decoder.ts'
 import { nodeStorage } from '../../src/storage/storage.ts'
+import { openMeta } from '../../src/storage/store/meta.ts'
 
 const MIB = 2 ** 20
 

@@ -6,7 +6,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { EventTime, encodeValue } from '../../src/codec/msgpack-value.ts'
-import { encodeMeta } from '../../src/storage/meta.ts'
+import { encodeMeta } from '../../src/storage/store/meta.ts'
 import { FakeClock, settled } from './fake-clock.ts'
 import { DIRECTORY, hash, openCursor, ShardHarness, STORE } from './shard-harness.ts'
 import { SimulatedStorage } from './simulated-storage.ts'

@@ -16,13 +16,13 @@ import { lowerPlan } from '../../../src/steps/lower.ts'
 import { compileEnvironment } from '../../../src/steps/pool-runner.ts'
 import { createTaskRunner } from '../../../src/steps/run-task.ts'
 import { SegmentFiles } from '../../../src/steps/segment-files.ts'
-import { frameBytesOf } from '../../../src/storage/format.ts'
 import {
   encodeFrameHeader,
   encodeGroupPrefix,
   groupPrefixBytes
-} from '../../../src/storage/frame.ts'
-import { KEYLESS_DECODER } from '../../../src/storage/payload-decoder.ts'
+} from '../../../src/storage/format/frame.ts'
+import { frameBytesOf } from '../../../src/storage/format/layout.ts'
+import { KEYLESS_DECODER } from '../../../src/storage/format/payload-decoder.ts'
 import type { FrameRef, TaskRequest } from '../../../src/threads/messages.ts'
 import { dockerRecord, entries } from '../kernel/samples.ts'
 import { accessRecord, jsonRecord } from './samples.ts'
