@@ -169,6 +169,9 @@ export class IngestMain {
       resends: this.#resends.of(id),
       held: this.#held,
       kernel: this.#kernel,
+      ticketSecret: data.ticketSecret,
+      reportCertificate: (listener, endsMs) =>
+        this.#options.post({ kind: 'certificate', listener, endsMs }),
       thread: { index: data.index, count: data.count }
     }
   }

@@ -36,6 +36,12 @@ const ROUTER_METRICS: readonly MetricFamily[] = [
     ['stage'],
     'Time of pool tasks by stage: read (frames), run (steps and render), finish (bodies, gzip, sha256).'
   ),
+  family(
+    'tls_certificate_expiry_seconds',
+    'gauge',
+    ['listener'],
+    'Seconds until the certificate of a listener ends; below 0 when it has.'
+  ),
   family('queue_appended_records_total', 'counter', SHARD, 'Records that a shard ever took.'),
   family('queue_appended_bytes_total', 'counter', SHARD, 'Bytes written to segments since start.'),
   family(

@@ -20,6 +20,10 @@ const REJECTED =
   'Records, or messages that could not be counted in records, that were not taken, by reason.'
 const MISMATCH = 'Connections that spoke another protocol, by protocol.'
 const NONLOG = 'Messages of other signals than logs, acknowledged and not stored.'
+const TLS_FAILED = 'TLS handshakes that failed, by reason.'
+const TLS_RELOADS =
+  'Changed certificate files by result: ok, failed (the old certificate stays in use).'
+const PROXY_FAILED = 'Connections reset for their PROXY protocol header, by reason.'
 const PAUSED = 'Times a connection stopped being read, by reason.'
 const REQUESTS = 'Requests by status code; 200 stands for all 2xx.'
 
@@ -74,6 +78,22 @@ export const INGEST_COUNTERS = [
     'input_dead_letters_total',
     'Bodies and entries stored in the dead letters of the input.'
   ),
+  labelled('input_tls_failures_total', 'reason', TLS_FAILED, [
+    'not_tls',
+    'certificate_missing',
+    'certificate_refused',
+    'version',
+    'timeout',
+    'closed',
+    'other'
+  ]),
+  labelled('input_tls_reloads_total', 'result', TLS_RELOADS, ['ok', 'failed']),
+  labelled('input_proxy_failures_total', 'reason', PROXY_FAILED, [
+    'not_listed',
+    'missing',
+    'malformed',
+    'timeout'
+  ]),
   labelled('forward_protocol_mismatch_total', 'proto', MISMATCH, ['http', 'tls', 'proxy', 'other']),
   labelled('forward_nonlog_dropped_total', 'signal', NONLOG, [
     'metrics',

@@ -5,6 +5,7 @@
 // Measured: 0.10 cpu-s per million records of 336 bytes and 60 MB of peak memory less than `data`.
 
 import net from 'node:net'
+import { TLSSocket } from 'node:tls'
 import type { Clock } from '../core/clock.ts'
 
 /** What one connection does with its bytes. All calls come from the event loop, none after `onClose`. */
@@ -23,8 +24,17 @@ export type AttachReader = (
   open: (socket: net.Socket) => StreamReader
 ) => void
 
-/** Moves the accepted handle to a socket that reads into `readBuffer`. `accepted` must be paused and is dead afterwards. */
+/**
+ * Moves the accepted handle to a socket that reads into `readBuffer`. `accepted` must not flow and is dead afterwards. The
+ * handle of a TLS socket cannot move: its bytes are copied.
+ */
 export const attachOnread: AttachReader = (accepted, readBuffer, open) => {
+  if (accepted instanceof TLSSocket) {
+    attachData(accepted, readBuffer, open)
+    return
+  }
+  // What stood behind a PROXY header.
+  const begun: Buffer | null = accepted.readableLength > 0 ? accepted.read() : null
   const handle = takeHandle(accepted)
   let reader: StreamReader | null = null
   // `handle` is an option of the constructor that the types leave out; the self-test guards it.
@@ -42,21 +52,29 @@ export const attachOnread: AttachReader = (accepted, readBuffer, open) => {
   const socket = new net.Socket(options)
   reader = open(socket)
   watch(socket, reader)
-  socket.resume()
+  if (begun !== null) readParts(socket, reader, readBuffer, begun)
+  if (!socket.isPaused()) socket.resume()
 }
 
 /** The same by `data` events: one copy and one allocation more per read. */
 export const attachData: AttachReader = (accepted, readBuffer, open) => {
   const reader = open(accepted)
-  accepted.on('data', (chunk: Buffer) => {
-    for (let start = 0; start < chunk.length && !accepted.destroyed; start += readBuffer.length) {
-      const part = chunk.subarray(start, start + readBuffer.length)
-      readBuffer.set(part)
-      reader.onRead(part.length)
-    }
-  })
+  accepted.on('data', (chunk: Buffer) => readParts(accepted, reader, readBuffer, chunk))
   watch(accepted, reader)
   accepted.resume()
+}
+
+function readParts(
+  socket: net.Socket,
+  reader: StreamReader,
+  readBuffer: Uint8Array,
+  chunk: Buffer
+): void {
+  for (let start = 0; start < chunk.length && !socket.destroyed; start += readBuffer.length) {
+    const part = chunk.subarray(start, start + readBuffer.length)
+    readBuffer.set(part)
+    reader.onRead(part.length)
+  }
 }
 
 /** How long the self-test waits for eight bytes over loopback. */
@@ -133,7 +151,7 @@ function watch(socket: net.Socket, reader: StreamReader): void {
 }
 
 interface SocketWithHandle {
-  _handle: object | null
+  _handle: { reading?: boolean; readStop(): void } | null
 }
 
 function takeHandle(accepted: net.Socket): object {
@@ -141,6 +159,11 @@ function takeHandle(accepted: net.Socket): object {
   const holder = accepted as unknown as SocketWithHandle
   const handle = holder._handle
   if (handle === null || handle === undefined) throw new Error('accepted socket has no handle')
+  // One that was read has begun; the new owner begins again.
+  if (handle.reading === true) {
+    handle.readStop()
+    handle.reading = false
+  }
   holder._handle = null
   accepted.destroy()
   return handle

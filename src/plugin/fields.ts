@@ -130,6 +130,20 @@ export const listenerTls = () =>
     { additionalProperties: false, description: 'Certificate of `tls://` addresses.' }
   )
 
+/** `proxy_protocol` and `proxy_protocol_from` of an input. */
+export const proxyProtocol = () => ({
+  proxy_protocol: Type.Enum(['off', 'optional', 'required'], {
+    default: 'off',
+    description:
+      'Whether TCP connections begin with a header of the PROXY protocol, version 1 or 2, that names the sender: never, some do, or all do. It comes before TLS.'
+  }),
+  proxy_protocol_from: stringList({
+    default: [],
+    description:
+      'Balancers whose headers are believed: addresses and networks, `10.0.0.0/8`. Needed unless `proxy_protocol` is off. Other peers are refused with `required`, and taken as they are with `optional`.'
+  })
+})
+
 /** `tls` of an output. */
 export const clientTls = () =>
   Type.Object(

@@ -135,6 +135,10 @@ export interface InputContext<K> {
   readonly held: HeldBytes
   /** The kernel instance of this ingest thread (kernel/scan-kernel.ts); typed by the input that uses it. */
   readonly kernel: K
+  /** Of the process: TLS listeners of all threads derive the keys of their session tickets from it. */
+  readonly ticketSecret: Uint8Array
+  /** The certificate that a listener shows from now on ends then. */
+  reportCertificate(listener: string, endsMs: number): void
   /** Number of this ingest thread and how many there are: TCP listeners exist on each, a Unix socket on one. */
   readonly thread: { readonly index: number; readonly count: number }
   /** Index of this input among all inputs, which spreads Unix sockets over the threads. */

@@ -173,6 +173,8 @@ export interface IngestThreadData<Config> {
   readonly doorbell: SharedArrayBuffer
   /** Counters of the thread: 64-bit floats, one writer; index = place in `INGEST_COUNTERS` of metrics/ingest-counters.ts. */
   readonly counters: SharedArrayBuffer
+  /** Random, new with each process: session tickets of one thread are good on the others. */
+  readonly ticketSecret: Uint8Array
 }
 
 export type ToIngest =
@@ -206,6 +208,8 @@ export type FromIngest =
       readonly fields: object
       readonly message: string
     }
+  /** A TLS listener shows this certificate from now on. */
+  | { readonly kind: 'certificate'; readonly listener: string; readonly endsMs: number }
   | { readonly kind: 'stopped' }
 
 /** What a writer learned about its disk; `error` is text for people. */

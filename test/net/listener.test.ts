@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
 import { systemClock } from '../../src/core/clock.ts'
 import { type ListenAddress, parseListenAddress } from '../../src/net/listen-address.ts'
-import { Listener, type ListenerOptions, resetSocket } from '../../src/net/listener.ts'
+import { Listener, type ListenerOptions, readInto } from '../../src/net/listener.ts'
 import {
   type AttachReader,
   attachData,
@@ -12,22 +12,40 @@ import {
   canAttach,
   type StreamReader
 } from '../../src/net/read-into.ts'
+import { resetSocket } from '../../src/net/reset-socket.ts'
 import { shortDir } from '../support/short-dir.ts'
 
 const READ_BYTES = 1024
 
-function options(text: string, rest: Partial<ListenerOptions> = {}): ListenerOptions {
+interface TestOptions extends Partial<ListenerOptions> {
+  readonly readBuffer?: Buffer
+  readonly attach?: AttachReader
+  readonly open?: (socket: net.Socket) => StreamReader
+}
+
+function options(
+  text: string,
+  {
+    readBuffer = Buffer.alloc(READ_BYTES),
+    attach = attachOnread,
+    open = () => ({ onRead() {}, onEnd() {}, onClose() {} }),
+    ...rest
+  }: TestOptions = {}
+): ListenerOptions {
   return {
     address: parseListenAddress(text),
     backlog: 128,
     isPortShared: false,
     unix: { mode: 0o660, uid: null, gid: null },
     keepaliveMs: 60_000,
-    readBuffer: Buffer.alloc(READ_BYTES),
-    attach: attachOnread,
+    clock: systemClock,
+    proxy: null,
+    tls: null,
     hasRoom: () => true,
     onRefused: () => {},
-    open: () => ({ onRead() {}, onEnd() {}, onClose() {} }),
+    onProxyFailed: () => {},
+    onTlsFailed: () => {},
+    take: readInto(readBuffer, attach, open),
     ...rest
   }
 }

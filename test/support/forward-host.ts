@@ -10,6 +10,8 @@ export const FORWARD_DEFAULTS: ForwardOptions = {
   uid: null,
   gid: null,
   backlog: 128,
+  proxy_protocol: 'off',
+  proxy_protocol_from: [],
   udp_heartbeat: false,
   tag: null,
   add_tag_prefix: null,

@@ -10,6 +10,8 @@ const HTTP_DEFAULTS: HttpOptions = {
   uid: null,
   gid: null,
   backlog: 128,
+  proxy_protocol: 'off',
+  proxy_protocol_from: [],
   add_tag_prefix: null,
   default_tag: 'untagged',
   tag_header: null,

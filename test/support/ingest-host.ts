@@ -62,6 +62,7 @@ export interface HostOptions {
   readonly resends?: ResendMemory
   readonly channel?: ResendChannel
   readonly starts?: Readonly<Record<string, ShardStart>>
+  readonly ticketSecret?: Uint8Array
   readonly thread?: { readonly index: number; readonly count: number }
 }
 
@@ -121,7 +122,8 @@ export class IngestHost {
       shards: this.shards,
       resends: options.resends ?? resendsOf(logs, options.recoveredIngestIds ?? []),
       doorbell: new SharedArrayBuffer(4),
-      counters
+      counters,
+      ticketSecret: options.ticketSecret ?? Buffer.alloc(32, 3)
     }
     this.main = new IngestMain({
       data: this.data,

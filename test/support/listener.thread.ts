@@ -1,8 +1,9 @@
 // A thread that listens on a shared port and greets each connection with its thread id.
 
 import { parentPort, threadId, workerData } from 'node:worker_threads'
+import { systemClock } from '../../src/core/clock.ts'
 import { parseListenAddress } from '../../src/net/listen-address.ts'
-import { Listener } from '../../src/net/listener.ts'
+import { Listener, readInto } from '../../src/net/listener.ts'
 import { attachOnread } from '../../src/net/read-into.ts'
 
 const listener = await Listener.open({
@@ -11,14 +12,17 @@ const listener = await Listener.open({
   isPortShared: true,
   unix: { mode: 0o660, uid: null, gid: null },
   keepaliveMs: 0,
-  readBuffer: Buffer.alloc(1024),
-  attach: attachOnread,
+  clock: systemClock,
+  proxy: null,
+  tls: workerData.tls ?? null,
   hasRoom: () => true,
   onRefused: () => {},
-  open: (socket) => {
+  onProxyFailed: () => {},
+  onTlsFailed: () => {},
+  take: readInto(Buffer.alloc(1024), attachOnread, (socket) => {
     socket.write(String(threadId))
     return { onRead() {}, onEnd: () => socket.destroy(), onClose() {} }
-  }
+  })
 })
 parentPort?.once('message', () => listener.close())
 parentPort?.postMessage('listening')

@@ -2,7 +2,7 @@
 // Options of the forward input. Fluentd's and Fluent Bit's names are aliases where they mean the same.
 
 import { Type } from 'typebox'
-import { bytes, duration, listen } from '../../../src/plugin/fields.ts'
+import { bytes, duration, listen, listenerTls, proxyProtocol } from '../../../src/plugin/fields.ts'
 
 const nullable = (description: string, aliases: readonly string[] = []) =>
   Type.Unsafe<string | null>({
@@ -20,7 +20,7 @@ export const config = Type.Object(
     listen: listen({
       default: '127.0.0.1:24224',
       description:
-        'Addresses to listen on: `tcp://host:port`, `host:port` or `unix:///path`, one or a list.'
+        'Addresses to listen on: `tcp://host:port`, `host:port`, `tls://host:port` or `unix:///path`, one or a list.'
     }),
     mode: Type.String({
       pattern: '^0?[0-7]{3}$',
@@ -36,6 +36,8 @@ export const config = Type.Object(
       default: 1024,
       description: 'Connections that the system holds until they are accepted.'
     }),
+    tls: Type.Optional(listenerTls()),
+    ...proxyProtocol(),
     udp_heartbeat: Type.Boolean({
       default: true,
       description: 'Whether heartbeat datagrams on the TCP port number are answered.'

@@ -6,8 +6,9 @@
 import type net from 'node:net'
 import type { ScanKernel } from '../../../src/kernel/scan-kernel.ts'
 import type { BytesHolder } from '../../../src/net/held-bytes.ts'
-import { resetSocket } from '../../../src/net/listener.ts'
+import type { Peer } from '../../../src/net/peer.ts'
 import type { StreamReader } from '../../../src/net/read-into.ts'
+import { resetSocket } from '../../../src/net/reset-socket.ts'
 import type { InputContext } from '../../../src/plugin/input.ts'
 import { AckLine } from './ack-line.ts'
 import { jsonAcks } from './json-stream.ts'
@@ -63,11 +64,11 @@ export class ForwardConnection implements StreamReader, BytesHolder {
   #isClosed = false
   #closeReason: CloseReason | 'peer' = 'peer'
 
-  constructor(shared: ConnectionShared, socket: net.Socket) {
+  constructor(shared: ConnectionShared, socket: net.Socket, peer: Peer) {
     const { context, options } = shared
     this.#shared = shared
     this.#socket = socket
-    this.#peer = socket.remoteAddress ?? ''
+    this.#peer = peer.address
     this.#openedMs = context.clock.monotonicMs()
     this.#pace = new MessagePace(this.#openedMs)
     this.#line = new AckLine({

@@ -1,9 +1,8 @@
 // Steps 1 and 2. Runs on: main.
 // The Fluent forward protocol, as Docker, Fluent Bit, Fluentd and the fluent-logger libraries speak it.
 
-import { errorText } from '../../../src/core/errors.ts'
-import { parseListenAddress } from '../../../src/net/listen-address.ts'
-import { type ConfigFinding, defineInput } from '../../../src/plugin/define.ts'
+import { defineInput } from '../../../src/plugin/define.ts'
+import { checkListening } from '../../../src/plugin/listening-check.ts'
 import { config } from './config.ts'
 
 export default defineInput({
@@ -13,17 +12,6 @@ export default defineInput({
     'Takes records by the Fluent forward protocol and acknowledges them when they are durable.',
   config,
   inputModule: new URL('./input.ts', import.meta.url),
-  check: (options) => options.listen.flatMap(checkAddress),
+  check: (options) => checkListening(options),
   listens: (options) => options.listen
 })
-
-function checkAddress(text: string, index: number): ConfigFinding[] {
-  try {
-    const address = parseListenAddress(text)
-    if (address.kind === 'unix' || !address.isTls) return []
-    const message = `${text}: TLS is not supported by this input`
-    return [{ path: ['listen', index], message, hint: 'put a TLS proxy in front of it' }]
-  } catch (error) {
-    return [{ path: ['listen', index], message: errorText(error) }]
-  }
-}

@@ -3,10 +3,9 @@
 // TCP addresses are bound on every thread; a Unix socket and the heartbeat port on one, chosen by the input's ordinal.
 
 import { systemRandom } from '../../../src/core/clock.ts'
-import { MillraceError } from '../../../src/core/errors.ts'
 import type { ScanKernel } from '../../../src/kernel/scan-kernel.ts'
 import { type ListenAddress, parseListenAddress } from '../../../src/net/listen-address.ts'
-import { Listener, type ListenerOptions } from '../../../src/net/listener.ts'
+import { type Listener, readInto } from '../../../src/net/listener.ts'
 import {
   type AttachReader,
   attachData,
@@ -14,6 +13,8 @@ import {
   canAttach
 } from '../../../src/net/read-into.ts'
 import type { CreateInput, Input, InputAddresses, InputContext } from '../../../src/plugin/input.ts'
+import { isListenedHere, openListener } from '../../../src/plugin/listening.ts'
+import { SenderWarnings } from '../../../src/plugin/sender-warnings.ts'
 import { ForwardConnection } from './connection.ts'
 import { Heartbeats } from './heartbeat.ts'
 import type { ForwardOptions } from './options.ts'
@@ -27,9 +28,6 @@ const QUIET_MS = 200
 const STOP_STEP_MS = 50
 /** Then senders that read acks have this long to see the end. */
 const LINGER_MS = 1000
-/** Log lines about senders per minute and thread; the rest is counted. */
-const WARNINGS_PER_MINUTE = 30
-const MINUTE_MS = 60_000
 
 const createInput: CreateInput<ForwardOptions, ScanKernel> = (options, context) =>
   new ForwardInput(options, context)
@@ -40,6 +38,7 @@ class ForwardInput implements Input {
   readonly #options: ForwardOptions
   readonly #context: InputContext<ScanKernel>
   readonly #area: ReadArea
+  readonly #warnings: SenderWarnings
   readonly #connections = new Set<ForwardConnection>()
   /** Closed by their senders, with messages that wait for room. */
   readonly #waiting = new Set<ForwardConnection>()
@@ -47,14 +46,13 @@ class ForwardInput implements Input {
   readonly #heartbeats: Heartbeats[] = []
   readonly #ages = new WeakMap<ForwardConnection, number>()
   #cancelCheck = () => {}
-  #warningCount = 0
-  #warningsFromMs = 0
   #isStopping = false
 
   constructor(options: ForwardOptions, context: InputContext<ScanKernel>) {
     this.#options = options
     this.#context = context
     this.#area = new ReadArea(context.kernel)
+    this.#warnings = new SenderWarnings(context)
   }
 
   async start(): Promise<InputAddresses> {
@@ -65,7 +63,8 @@ class ForwardInput implements Input {
     }
     for (const text of this.#options.listen) {
       const address = parseListenAddress(text)
-      if (this.#isOurs(address)) await this.#listen(address, isOnread ? attachOnread : attachData)
+      if (!isListenedHere(address, this.#context)) continue
+      await this.#listen(address, isOnread ? attachOnread : attachData)
     }
     this.#scheduleCheck()
     return this.#listeners.map(({ address }) => address)
@@ -95,32 +94,20 @@ class ForwardInput implements Input {
     this.#cancelCheck()
   }
 
-  /** TCP listens everywhere, a Unix socket on one thread. */
-  #isOurs(address: ListenAddress): boolean {
-    const { thread, ordinal } = this.#context
-    return address.kind === 'tcp' || ordinal % thread.count === thread.index
-  }
-
   async #listen(address: ListenAddress, attach: AttachReader): Promise<void> {
     const options = this.#options
-    if (address.kind === 'tcp' && address.isTls) {
-      const message = `cannot listen on tls://${address.host}:${address.port}: forward inputs speak plain TCP and Unix sockets; put a TLS proxy in front`
-      throw new MillraceError('MR_LISTEN', message)
-    }
     const { counters, thread, ordinal } = this.#context
-    const listenerOptions: ListenerOptions = {
-      address,
-      backlog: options.backlog,
-      isPortShared: thread.count > 1,
-      unix: { mode: Number.parseInt(options.mode, 8), uid: options.uid, gid: options.gid },
+    const connectionsMax = Math.ceil(options.max_connections / thread.count)
+    const listener = await openListener(address, {
+      context: this.#context,
+      options,
+      warnings: this.#warnings,
       keepaliveMs: options.keepalive_probe,
-      readBuffer: this.#area.readBuffer,
-      attach,
-      hasRoom: () => this.#connections.size < Math.ceil(options.max_connections / thread.count),
-      onRefused: () => counters.add('input_connections_closed_total/too_many', 1),
-      open: (socket) => this.#open(new ForwardConnection(this.#shared, socket))
-    }
-    const listener = await Listener.open(listenerOptions)
+      hasRoom: (waitingCount) => this.#connections.size + waitingCount < connectionsMax,
+      take: readInto(this.#area.readBuffer, attach, (socket, peer) =>
+        this.#open(new ForwardConnection(this.#shared, socket, peer))
+      )
+    })
     this.#listeners.push(listener)
     if (address.kind !== 'tcp' || !options.udp_heartbeat) return
     if (ordinal % thread.count !== thread.index) return
@@ -135,7 +122,7 @@ class ForwardInput implements Input {
       context: this.#context,
       options: this.#options,
       area: this.#area,
-      warn: (fields: object, message: string) => this.#warn(fields, message),
+      warn: (fields: object, message: string) => this.#warnings.warn(fields, message),
       onClosed: (connection: ForwardConnection) => {
         this.#connections.delete(connection)
         if (connection.isWaiting) this.#waiting.add(connection)
@@ -159,20 +146,5 @@ class ForwardInput implements Input {
       }
       if (!this.#isStopping) this.#scheduleCheck()
     })
-  }
-
-  /** Bad senders may be many and quick; the counters have the whole number. */
-  #warn(fields: object, message: string): void {
-    const nowMs = this.#context.clock.monotonicMs()
-    if (nowMs - this.#warningsFromMs >= MINUTE_MS) {
-      const leftOut = this.#warningCount - WARNINGS_PER_MINUTE
-      if (leftOut > 0) {
-        this.#context.log.warn({ left_out: leftOut }, 'more warnings about senders were left out')
-      }
-      this.#warningsFromMs = nowMs
-      this.#warningCount = 0
-    }
-    this.#warningCount++
-    if (this.#warningCount <= WARNINGS_PER_MINUTE) this.#context.log.warn(fields, message)
   }
 }

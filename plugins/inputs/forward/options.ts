@@ -1,12 +1,10 @@
 // Runs on: any (types only).
 // Options of the forward input as its code sees them: config.ts without its schema library.
 
-export interface ForwardOptions {
+import type { ListeningOptions } from '../../../src/plugin/listening.ts'
+
+export interface ForwardOptions extends ListeningOptions {
   readonly listen: readonly string[]
-  readonly mode: string
-  readonly uid: number | null
-  readonly gid: number | null
-  readonly backlog: number
   readonly udp_heartbeat: boolean
   readonly tag: string | null
   readonly add_tag_prefix: string | null

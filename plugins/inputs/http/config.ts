@@ -2,7 +2,14 @@
 // Options of the http input. Fluentd's and Fluent Bit's names are aliases where they mean the same.
 
 import { Type } from 'typebox'
-import { bytes, duration, listen, stringList } from '../../../src/plugin/fields.ts'
+import {
+  bytes,
+  duration,
+  listen,
+  listenerTls,
+  proxyProtocol,
+  stringList
+} from '../../../src/plugin/fields.ts'
 
 const nullable = (description: string, value: string | null = null) =>
   Type.Unsafe<string | null>({ type: ['string', 'null'], default: value, description })
@@ -15,7 +22,7 @@ export const config = Type.Object(
     listen: listen({
       default: '127.0.0.1:9880',
       description:
-        'Addresses to listen on: `tcp://host:port`, `host:port` or `unix:///path`, one or a list.'
+        'Addresses to listen on: `tcp://host:port`, `host:port`, `tls://host:port` or `unix:///path`, one or a list.'
     }),
     mode: Type.String({
       pattern: '^0?[0-7]{3}$',
@@ -30,6 +37,8 @@ export const config = Type.Object(
       default: 1024,
       description: 'Connections that the system holds until they are accepted.'
     }),
+    tls: Type.Optional(listenerTls()),
+    ...proxyProtocol(),
     add_tag_prefix: nullable('Put in front of every tag, joined by a dot.'),
     default_tag: Type.String({
       minLength: 1,

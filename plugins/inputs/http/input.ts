@@ -3,18 +3,15 @@
 // 503 with Retry-After is the only answer that says "come again", because Fluentd drops its chunk on any other error.
 // Limits: max_body_bytes per request, OPEN_BODY_BYTES_MAX for all requests of a thread.
 
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer } from 'node:http'
+import type { Socket } from 'node:net'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
-import { errnoOf, errorText, MillraceError } from '../../../src/core/errors.ts'
 import type { ScanKernel } from '../../../src/kernel/scan-kernel.ts'
-import {
-  formatListenAddress,
-  type ListenAddress,
-  parseListenAddress
-} from '../../../src/net/listen-address.ts'
-import { listenUnix } from '../../../src/net/unix-socket.ts'
+import { type ListenAddress, parseListenAddress } from '../../../src/net/listen-address.ts'
+import type { Listener } from '../../../src/net/listener.ts'
 import type { CreateInput, Input, InputAddresses, InputContext } from '../../../src/plugin/input.ts'
+import { isListenedHere, openListener } from '../../../src/plugin/listening.ts'
+import { SenderWarnings } from '../../../src/plugin/sender-warnings.ts'
 import { formOf, plainBody } from './body-form.ts'
 import { type AllowsOrigin, allowsOrigin } from './cors.ts'
 import type { HttpOptions } from './options.ts'
@@ -36,7 +33,8 @@ class HttpInput implements Input {
   readonly #context: InputContext<ScanKernel>
   readonly #store: RecordStore
   readonly #isAllowed: AllowsOrigin
-  readonly #servers: { readonly app: FastifyInstance; unlink(): Promise<void> }[] = []
+  readonly #warnings: SenderWarnings
+  readonly #servers: { readonly app: FastifyInstance; readonly listener: Listener }[] = []
   #openBodyBytes = 0
   #isStopping = false
 
@@ -44,16 +42,15 @@ class HttpInput implements Input {
     this.#options = options
     this.#context = context
     this.#store = new RecordStore(context)
+    this.#warnings = new SenderWarnings(context)
     this.#isAllowed = allowsOrigin(options.cors_allow_origins)
   }
 
   async start(): Promise<InputAddresses> {
-    const { thread, ordinal } = this.#context
     const addresses: string[] = []
     for (const text of this.#options.listen) {
       const address = parseListenAddress(text)
-      const isOurs = address.kind === 'tcp' || ordinal % thread.count === thread.index
-      if (isOurs) addresses.push(await this.#listen(address))
+      if (isListenedHere(address, this.#context)) addresses.push(await this.#listen(address))
     }
     return addresses
   }
@@ -65,48 +62,41 @@ class HttpInput implements Input {
     }
     this.#isStopping = true
     signal.addEventListener('abort', cut, { once: true })
-    for (const { app, unlink } of servers) {
-      await unlink()
+    for (const { app, listener } of servers) {
       // Closes idle connections and waits for the others, which are told to close with their answer.
-      await new Promise((resolve) => app.server.close(resolve))
+      await listener.close()
       await app.close()
     }
     signal.removeEventListener('abort', cut)
   }
 
   async #listen(address: ListenAddress): Promise<string> {
-    if (address.kind === 'tcp' && address.isTls) {
-      const message = `cannot listen on ${formatListenAddress(address)}: http inputs speak plain TCP and Unix sockets; put a TLS proxy in front`
-      throw new MillraceError('MR_LISTEN', message)
-    }
     const app = this.#createApp()
     await app.ready()
-    const { backlog, mode, uid, gid } = this.#options
-    if (address.kind === 'unix') {
-      const rights = { mode: Number.parseInt(mode, 8), uid, gid }
-      const unlink = await listenUnix(app.server, address.path, backlog, rights)
-      this.#servers.push({ app, unlink })
-      return formatListenAddress(address)
-    }
-    const port = await this.#listenTcp(app.server, address.host, address.port)
-    this.#servers.push({ app, unlink: async () => {} })
-    return formatListenAddress({ ...address, port })
+    const { server } = app
+    const [serve] = server.listeners('connection')
+    const listener = await openListener(address, {
+      context: this.#context,
+      options: this.#options,
+      warnings: this.#warnings,
+      keepaliveMs: 0,
+      hasRoom: () => true,
+      // Whatever the socket is, the server reads requests from it and knows it as its own.
+      take: (socket) => {
+        this.#count(socket)
+        serve?.call(server, socket)
+      },
+      server
+    })
+    this.#servers.push({ app, listener })
+    return listener.address
   }
 
-  #listenTcp(server: Server, host: string, port: number): Promise<number> {
-    const { backlog } = this.#options
-    const reusePort = this.#context.thread.count > 1
-    return new Promise((resolve, reject) => {
-      server.once('error', (error) => {
-        const hint = errnoOf(error) === 'EADDRINUSE' ? ' (another process listens there)' : ''
-        const message = `cannot listen on tcp://${host}:${port}: ${errorText(error)}${hint}`
-        reject(new MillraceError('MR_LISTEN', message, { cause: error }))
-      })
-      server.listen({ host, port, backlog, reusePort }, () => {
-        // A TCP server that listens has an object as address.
-        resolve((server.address() as AddressInfo).port)
-      })
-    })
+  #count(socket: Socket): void {
+    const { counters } = this.#context
+    counters.add('connections', 1)
+    counters.add('connections_total', 1)
+    socket.on('close', () => counters.add('connections', -1))
   }
 
   #createApp(): FastifyInstance {
@@ -139,12 +129,6 @@ class HttpInput implements Input {
   }
 
   #addHooks(app: FastifyInstance): void {
-    const { counters } = this.#context
-    app.server.on('connection', (socket) => {
-      counters.add('connections', 1)
-      counters.add('connections_total', 1)
-      socket.on('close', () => counters.add('connections', -1))
-    })
     app.setNotFoundHandler((_request, reply) => this.#answer(reply, 405, 'only POST takes records'))
     app.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) => {
       const code = error.statusCode ?? 500

@@ -1,12 +1,10 @@
 // Runs on: any (types only).
 // Options of the http input as its code sees them: config.ts without its schema library.
 
-export interface HttpOptions {
+import type { ListeningOptions } from '../../../src/plugin/listening.ts'
+
+export interface HttpOptions extends ListeningOptions {
   readonly listen: readonly string[]
-  readonly mode: string
-  readonly uid: number | null
-  readonly gid: number | null
-  readonly backlog: number
   readonly add_tag_prefix: string | null
   readonly default_tag: string
   readonly tag_header: string | null

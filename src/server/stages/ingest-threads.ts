@@ -2,6 +2,7 @@
 // Starts the ingest threads, opens their listeners together, passes on what they say, stops them. A thread that dies takes
 // its unread sockets with it and its shards have no writer: the router stops, and the next start recovers.
 
+import { randomBytes } from 'node:crypto'
 import type { MillraceConfig } from '../../config/schema.ts'
 import { type ErrorCode, MillraceError } from '../../core/errors.ts'
 import { INGEST_COUNTERS, ingestCounterBytes } from '../../metrics/ingest-counters.ts'
@@ -45,6 +46,8 @@ export class IngestThreads {
   readonly doorbells: readonly SharedArrayBuffer[]
   readonly #members: readonly Member[]
   readonly #options: IngestThreadsOptions
+  readonly #ticketSecret = randomBytes(32)
+  readonly #certificates = new Map<string, number>()
   #isStopping = false
 
   constructor(options: IngestThreadsOptions) {
@@ -89,6 +92,11 @@ export class IngestThreads {
     return this.#members.reduce((sum, { counters }) => sum + (counters[cell] ?? 0), 0)
   }
 
+  /** TLS listeners and when their certificates end, milliseconds since 1970. */
+  get certificates(): ReadonlyMap<string, number> {
+    return this.#certificates
+  }
+
   utilization(): number[] {
     return this.#members.map(({ thread }) => thread.utilization())
   }
@@ -116,7 +124,8 @@ export class IngestThreads {
       shards,
       resends,
       doorbell: this.doorbells[index] ?? new SharedArrayBuffer(4),
-      counters
+      counters,
+      ticketSecret: this.#ticketSecret
     }
     const { promise: listening, resolve, reject } = Promise.withResolvers<Addresses>()
     // Whoever calls `listen` sees the rejection; without it nobody waits.
@@ -152,6 +161,9 @@ export class IngestThreads {
         break
       case 'disk':
         this.#options.onDisk(message.log, message.shardNumber, message.news)
+        break
+      case 'certificate':
+        this.#certificates.set(message.listener, message.endsMs)
         break
       case 'log':
         this.#options.log[message.level](message.fields, message.message)

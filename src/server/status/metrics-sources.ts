@@ -366,6 +366,12 @@ function provideOutputs(registry: MetricRegistry, { delivery }: MetricsParts): v
 }
 
 function provideInputs(registry: MetricRegistry, { config, ingest }: MetricsParts): void {
+  registry.provide('tls_certificate_expiry_seconds', () =>
+    [...ingest.certificates].map(([listener, endsMs]) => ({
+      labels: { listener },
+      value: (endsMs - Date.now()) / 1000
+    }))
+  )
   const inputs = Object.keys(config.inputs)
   const names = new Set(INGEST_COUNTERS.map(({ metric }) => metric))
   // Records that a shard gave up belong to no input; nothing else is counted there.
