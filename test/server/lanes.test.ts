@@ -2,8 +2,6 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { eventually } from '../support/eventually.ts'
-import { FakeOpenSearch } from '../support/fake-opensearch.ts'
-import { freePort } from '../support/free-port.ts'
 import {
   arrivedSeqs,
   imbalance,
@@ -12,6 +10,7 @@ import {
   totalOf
 } from '../support/numbered-load.ts'
 import { type RouterProcess, startRouter } from '../support/router-process.ts'
+import { searchPlace } from '../support/search-place.ts'
 
 const LIMIT_MS = 60_000
 const RECORDS = 600
@@ -21,11 +20,7 @@ t.setTimeout(180_000)
 t.test(
   'Q50 Q55 lanes and threads change at every start, with kills: each record arrives once, none twice',
   async (t) => {
-    const search = await new FakeOpenSearch().start()
-    t.teardown(() => search.stop())
-    const port = await freePort()
-    const adminPort = await freePort()
-    const folder = t.testdir()
+    const { search, folder, port, adminPort } = await searchPlace(t)
     // Two routes into one index: every record is there twice, under two ids.
     const config = (threads: number, lanes: number) => `
 version: 1

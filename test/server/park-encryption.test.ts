@@ -4,10 +4,9 @@ import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { eventually } from '../support/eventually.ts'
-import { FakeOpenSearch } from '../support/fake-opensearch.ts'
-import { freePort } from '../support/free-port.ts'
 import { queuesOf } from '../support/numbered-load.ts'
 import { startRouter } from '../support/router-process.ts'
+import { searchPlace } from '../support/search-place.ts'
 
 const LIMIT_MS = 60_000
 const KEY = Buffer.alloc(32, 1).toString('base64')
@@ -27,11 +26,7 @@ const filesWith = (directory: string, word: string) =>
     .filter((file) => statSync(file).isFile() && readFileSync(file).includes(word))
 
 t.test('Q51 parked records of an encrypted queue: nothing readable on the disk', async (t) => {
-  const search = await new FakeOpenSearch().start()
-  t.teardown(() => search.stop())
-  const http = await freePort()
-  const adminPort = await freePort()
-  const folder = t.testdir()
+  const { search, folder, port: http, adminPort } = await searchPlace(t)
   const config = `
 version: 1
 data_dir: ./data

@@ -3,10 +3,9 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { command } from '../support/command-line.ts'
 import { eventually } from '../support/eventually.ts'
-import { FakeOpenSearch } from '../support/fake-opensearch.ts'
-import { freePort } from '../support/free-port.ts'
 import { queuesOf } from '../support/numbered-load.ts'
 import { RouterProcess, startRouter } from '../support/router-process.ts'
+import { searchPlace } from '../support/search-place.ts'
 
 const LIMIT_MS = 60_000
 const DENIED = {
@@ -19,11 +18,7 @@ const DENIED = {
 t.setTimeout(180_000)
 
 async function setUp(t: Test) {
-  const search = await new FakeOpenSearch().start()
-  t.teardown(() => search.stop())
-  const http = await freePort()
-  const adminPort = await freePort()
-  const folder = t.testdir()
+  const { search, folder, port: http, adminPort } = await searchPlace(t)
   const config = `
 version: 1
 data_dir: ./data

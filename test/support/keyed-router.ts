@@ -6,9 +6,9 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { CursorStatus, QueuesStatus } from '../../src/admin/status.ts'
 import { eventually } from './eventually.ts'
-import { FakeOpenSearch } from './fake-opensearch.ts'
-import { freePort } from './free-port.ts'
+import type { FakeOpenSearch } from './fake-opensearch.ts'
 import { RouterProcess, startRouter } from './router-process.ts'
+import { searchPlace } from './search-place.ts'
 
 export const LIMIT_MS = 30_000
 export const EXIT_IO = 74
@@ -17,11 +17,7 @@ export const KEY_ONE = Buffer.alloc(32, 1).toString('base64')
 export const KEY_TWO = Buffer.alloc(32, 2).toString('hex')
 
 export async function setUpKeyed(t: Test, route = '') {
-  const search = await new FakeOpenSearch().start()
-  t.teardown(() => search.stop())
-  const http = await freePort()
-  const adminPort = await freePort()
-  const folder = t.testdir()
+  const { search, folder, port: http, adminPort } = await searchPlace(t)
   const config = (encryption: string) => `
 version: 1
 data_dir: ./data
