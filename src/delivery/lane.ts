@@ -148,6 +148,7 @@ export class Lane {
         this.#isRenderingLater = false
       })
     }
+    if (this.#later.isReturning) return await this.#wakeUp.wait(this.#options.signal)
     // Read before the visible end: every line with an earlier stamp is then below that end (joins close groups by it).
     const { watermarkMs } = this.#options.source
     const isDrained = this.#take()

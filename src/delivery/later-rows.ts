@@ -34,6 +34,8 @@ export class LaterRows {
   /** Keys with a held job in flight: one at a time, so that rows keep their order. */
   readonly #busy = new Set<string>()
   readonly #parking = new Map<string, RowBatch>()
+  /** A working key whose rows most records from the queue would have to wait behind, or null. */
+  #returning: string | null = null
   /** Frames that hold members of open groups; a row that is joined later may need them again. */
   #openFrames: readonly FrameRef[] = []
 
@@ -59,6 +61,23 @@ export class LaterRows {
       }
     }
     return oldestMs
+  }
+
+  /** Of `rowCount` rows straight from the queue, so many had to be held behind earlier ones of their key. */
+  heldBehind(key: string, heldCount: number, rowCount: number): void {
+    if (heldCount * 2 >= rowCount && !this.#keys.isFailing(key)) this.#returning = key
+  }
+
+  /**
+   * What is taken from the queue now would be rendered to be held behind rows of a key that works again, and be rendered
+   * a second time: with one key, as after an outage, for as long as there is a backlog. Those rows go first.
+   */
+  get isReturning(): boolean {
+    const key = this.#returning
+    if (key === null) return false
+    const isWaiting = this.held.has(key) || this.#busy.has(key)
+    if (!isWaiting || this.#keys.isFailing(key)) this.#returning = null
+    return this.#returning !== null
   }
 
   /** After a task: which of the frames before it the open groups still need. */

@@ -124,6 +124,7 @@ export class TaskFlights {
         this.#onChange()
       },
       onLeave: (key, left, tries) => {
+        if (job === null) later.heldBehind(key, left.length, body.rowCount)
         later.held.hold(key, { rows: left, frames, tries })
         this.#onChange()
       }

@@ -159,3 +159,47 @@ t.test('tries go with rows that leave their slot', async (t) => {
   t.match(made.letters, [{ reason: 'enough', tries: { attempts: 11 } }])
   await made.stop()
 })
+
+t.test(
+  'Q36 after an outage records are rendered once, not held behind their own key',
+  async (t) => {
+    const FRAME_COUNT = 100
+    const recordCount = FRAME_COUNT * FRAME_RECORDS
+    const state = { isDown: true }
+    let renderedRows = 0
+    const made = lane({
+      frames: [],
+      taken: range(0, FRAME_COUNT).map((at) => frame(at * FRAME_RECORDS, FRAME_RECORDS)),
+      sizes: { requestsMax: 4, bodyBytesMax: 65_536, flushTimeoutMs: 60_000 },
+      async flush(): Promise<FlushOutcome> {
+        await made.clock.sleep(10)
+        const verdict: Verdict = state.isDown
+          ? { kind: 'retry', reason: 'refused' }
+          : { kind: 'stored' }
+        return { kind: 'all', verdict }
+      },
+      result: (result) => {
+        renderedRows += result.rowCount
+        return result
+      }
+    })
+    const pass = async (times: number, ms: number) => {
+      for (let time = 0; time < times; time++) {
+        await settled()
+        made.clock.advance(ms)
+      }
+      await settled()
+    }
+    await pass(60, 1000)
+    t.ok(made.keys.isAnyClosed, 'its rows left their slots')
+    const inOutage = renderedRows
+    t.ok(inOutage > 0 && inOutage < recordCount / 2, `${inOutage} rows were rendered in vain`)
+    state.isDown = false
+    for (let turn = 0; turn < 2000 && made.fates.size < recordCount; turn++) await pass(1, 100)
+    t.equal(made.fates.size, recordCount, 'all are delivered')
+    const again = renderedRows - inOutage - recordCount
+    t.ok(again <= inOutage, `${again} rows were rendered more than once`)
+    t.same(made.trouble, [])
+    await made.stop()
+  }
+)
