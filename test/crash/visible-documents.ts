@@ -17,7 +17,8 @@ export interface Misbehaviour {
   readonly delayMsMax: number
 }
 
-interface Item {
+/** An item of the answer to a bulk request. */
+export interface Item {
   readonly create: Record<string, unknown> & { readonly status: number }
 }
 
@@ -27,15 +28,11 @@ function position(id: string): string {
   return `${bytes.readUInt32BE(8)}:${bytes.readUIntBE(12, 6)}`
 }
 
-export class VisibleDocuments {
-  /** Sequence number of each document id. */
-  private readonly byId = new Map<string, number>()
-  /** Ids of the documents that show a sequence number. */
-  private readonly ids = new Map<number, string[]>()
-  private readonly random: Random
-  private readonly misbehaviour: Misbehaviour
+/** The protocol, and the misbehaviour. What is stored, and how it is remembered, is another's. */
+export abstract class BulkServer {
+  protected readonly random: Random
+  protected misbehaviour: Misbehaviour
   private readonly server = createServer((request, response) => this.serve(request, response))
-  conflicts = 0
   requests = 0
 
   constructor(random: Random, misbehaviour: Misbehaviour) {
@@ -55,20 +52,7 @@ export class VisibleDocuments {
     this.server.close()
   }
 
-  get count(): number {
-    return this.byId.size
-  }
-
-  copiesOf(seq: number): number {
-    return this.ids.get(seq)?.length ?? 0
-  }
-
-  /** Sequence numbers that are visible more than once, each with `epoch:offset` of its documents. */
-  doubled(): string[] {
-    return [...this.ids]
-      .filter(([, ids]) => ids.length > 1)
-      .map(([seq, ids]) => `${seq} at ${ids.map(position).join(' ')}`)
-  }
+  protected abstract create(id: string, seq: number): Item['create']
 
   private serve(request: IncomingMessage, response: ServerResponse): void {
     const parts: Buffer[] = []
@@ -107,21 +91,53 @@ export class VisibleDocuments {
     for (let line = 0; line + 1 < lines.length; line += 2) {
       const action = JSON.parse(lines[line]!) as { create: { _id?: string; _index?: string } }
       const document = JSON.parse(lines[line + 1]!) as { seq: number }
-      items.push({ create: this.create(action.create._id, document.seq) })
+      items.push({ create: this.item(action.create._id, document.seq) })
     }
     return items
   }
 
-  private create(id: string | undefined, seq: number): Item['create'] {
+  private item(id: string | undefined, seq: number): Item['create'] {
     if (id === undefined) throw new Error('a document without an id')
     if (this.random() < this.misbehaviour.itemRefused) {
       return { status: 429, error: { type: 'rejected_execution_exception', reason: 'queue full' } }
     }
+    return this.create(id, seq)
+  }
+}
+
+export const CONFLICT: Item['create'] = {
+  status: 409,
+  error: { type: 'version_conflict_engine_exception', reason: 'exists' }
+}
+
+export class VisibleDocuments extends BulkServer {
+  /** Sequence number of each document id. */
+  private readonly byId = new Map<string, number>()
+  /** Ids of the documents that show a sequence number. */
+  private readonly ids = new Map<number, string[]>()
+  conflicts = 0
+
+  get count(): number {
+    return this.byId.size
+  }
+
+  copiesOf(seq: number): number {
+    return this.ids.get(seq)?.length ?? 0
+  }
+
+  /** Sequence numbers that are visible more than once, each with `epoch:offset` of its documents. */
+  doubled(): string[] {
+    return [...this.ids]
+      .filter(([, ids]) => ids.length > 1)
+      .map(([seq, ids]) => `${seq} at ${ids.map(position).join(' ')}`)
+  }
+
+  protected create(id: string, seq: number): Item['create'] {
     const known = this.byId.get(id)
     if (known !== undefined) {
       if (known !== seq) throw new Error(`id ${id} stands for ${known} and ${seq}`)
       this.conflicts++
-      return { status: 409, error: { type: 'version_conflict_engine_exception', reason: 'exists' } }
+      return CONFLICT
     }
     this.byId.set(id, seq)
     this.ids.set(seq, [...(this.ids.get(seq) ?? []), id])
