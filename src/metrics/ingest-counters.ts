@@ -24,6 +24,7 @@ const TLS_FAILED = 'TLS handshakes that failed, by reason.'
 const TLS_RELOADS =
   'Changed certificate files by result: ok, failed (the old certificate stays in use).'
 const PROXY_FAILED = 'Connections reset for their PROXY protocol header, by reason.'
+const AUTH_FAILURES = 'Requests refused because of who sent them, by reason.'
 const PAUSED = 'Times a connection stopped being read, by reason.'
 const REQUESTS = 'Requests by status code; 200 stands for all 2xx.'
 
@@ -51,7 +52,9 @@ export const INGEST_COUNTERS = [
     'zstd',
     'json',
     'ndjson',
-    'msgpack'
+    'msgpack',
+    'bulk',
+    'otlp'
   ]),
   labelled('input_rejected_records_total', 'reason', REJECTED, [
     'bad_message',
@@ -64,8 +67,13 @@ export const INGEST_COUNTERS = [
     'undecodable',
     'closed',
     'overflow',
-    'stopped'
+    'stopped',
+    'unreadable',
+    'unknown_type',
+    'unknown_encoding',
+    'too_slow'
   ]),
+  labelled('input_auth_failures_total', 'reason', AUTH_FAILURES, ['missing', 'malformed', 'wrong']),
   counter('acks', 'input_acks_total', 'Acknowledgements written.'),
   labelled('input_paused_total', 'reason', PAUSED, ['room', 'memory', 'acks']),
   counter(
@@ -139,10 +147,16 @@ export const INGEST_COUNTERS = [
   labelled('http_requests_total', 'code', REQUESTS, [
     '200',
     '400',
+    '401',
     '403',
+    '404',
     '405',
+    '408',
     '413',
     '415',
+    '429',
+    '431',
+    '500',
     '503'
   ])
 ].flat() satisfies readonly IngestCounter[]

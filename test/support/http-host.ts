@@ -15,13 +15,30 @@ const HTTP_DEFAULTS: HttpOptions = {
   add_tag_prefix: null,
   default_tag: 'untagged',
   tag_header: null,
-  time_key: 'time',
+  time_keys: ['time', 'date', '@timestamp'],
+  keep_time_key: false,
+  time_unit_guess: true,
+  add_http_headers: false,
+  add_remote_addr: false,
+  trusted_proxies: [],
+  add_query_params: false,
+  auth: { users: [], bearer_tokens: [] },
+  elasticsearch: { enabled: false, version: '8.0.0', tag: null },
+  otlp: {
+    enabled: true,
+    tag: 'otlp.${record.resource.attributes["service.name"]:-unknown_service}'
+  },
   response_code: 200,
+  use_204_response: false,
+  respond_with_empty_img: false,
   max_body_bytes: 32 * 1024 * 1024,
-  max_decompressed_bytes: 64 * 1024 * 1024,
+  max_decompressed_bytes: 256 * 1024 * 1024,
+  max_connections: 20_000,
   keepalive_timeout: 10_000,
-  request_timeout: 60_000,
-  cors_allow_origins: []
+  header_timeout: 10_000,
+  min_body_rate: 1024,
+  cors_allow_origins: [],
+  cors_allow_credentials: false
 }
 
 export interface HttpHost {

@@ -8,14 +8,78 @@ import {
   listen,
   listenerTls,
   proxyProtocol,
+  secret,
   stringList
 } from '../../../src/plugin/fields.ts'
+
+const OTLP_TAG = 'otlp.${record.resource.attributes["service.name"]:-unknown_service}'
 
 const nullable = (description: string, value: string | null = null) =>
   Type.Unsafe<string | null>({ type: ['string', 'null'], default: value, description })
 
 const id = (description: string) =>
   Type.Unsafe<number | null>({ type: ['integer', 'null'], minimum: 0, default: null, description })
+
+const auth = Type.Object(
+  {
+    users: Type.Array(
+      Type.Object(
+        {
+          username: Type.String({ minLength: 1, pattern: '^[^:]+$', description: 'Name.' }),
+          password: secret({ description: 'Password.' })
+        },
+        { additionalProperties: false }
+      ),
+      { default: [], description: 'Who may send by basic authentication.' }
+    ),
+    bearer_tokens: Type.Array(secret({ description: 'A token.' }), {
+      default: [],
+      description: 'Tokens of which one has to stand in `Authorization: Bearer ...`.'
+    })
+  },
+  {
+    additionalProperties: false,
+    default: {},
+    description: 'Who may send. Without users and tokens: everybody.'
+  }
+)
+
+const elasticsearch = Type.Object(
+  {
+    enabled: Type.Boolean({
+      default: false,
+      description:
+        'Whether `_bulk` and what shippers ask for at their start are answered as Elasticsearch does.'
+    }),
+    version: Type.String({
+      pattern: '^\\d+\\.\\d+\\.\\d+$',
+      default: '8.0.0',
+      description: 'Version that clients are told.'
+    }),
+    tag: nullable('Tag of all records; null: the name of their index.')
+  },
+  {
+    additionalProperties: false,
+    default: {},
+    description: 'For shippers that speak to Elasticsearch or OpenSearch.'
+  }
+)
+
+const otlp = Type.Object(
+  {
+    enabled: Type.Boolean({
+      default: true,
+      description: 'Whether `/v1/logs` takes logs by OTLP/HTTP, in protobuf and JSON.'
+    }),
+    tag: Type.String({
+      minLength: 1,
+      default: OTLP_TAG,
+      description:
+        'Tag of the records: text and `${record...}` of `resource` and `scope`, as they stand in the record.'
+    })
+  },
+  { additionalProperties: false, default: {}, description: 'Logs by OpenTelemetry.' }
+)
 
 export const config = Type.Object(
   {
@@ -46,41 +110,98 @@ export const config = Type.Object(
       description: 'Tag of requests to the path `/`.'
     }),
     tag_header: nullable('Header that holds the tag; it wins over the path.'),
-    time_key: nullable(
-      'Field of a record that holds its time in seconds; it is taken out. null: records bear the time of arrival.',
-      'time'
-    ),
+    time_keys: stringList({
+      default: ['time', 'date', '@timestamp'],
+      description:
+        'Fields that hold the time of a record: a number in seconds since 1970 or a text in ISO 8601. The first of them in a record that holds one counts, and is taken out. `[]`: records bear the time of arrival.',
+      'x-alias': ['time_key']
+    }),
+    keep_time_key: Type.Boolean({
+      default: false,
+      description: 'Whether the field of the time stays in the record.'
+    }),
+    time_unit_guess: Type.Boolean({
+      default: true,
+      description: 'Whether times of 1e11 and above are taken for milli-, micro- or nanoseconds.'
+    }),
+    add_http_headers: Type.Boolean({
+      default: false,
+      description:
+        'Whether each record gets the headers of its request as `HTTP_<NAME>`, without `Authorization` and `Cookie`.'
+    }),
+    add_remote_addr: Type.Boolean({
+      default: false,
+      description:
+        'Whether each record gets the address of its sender as `REMOTE_ADDR`; the first address of `X-Forwarded-For` where a peer of `trusted_proxies` sends it.'
+    }),
+    trusted_proxies: stringList({
+      default: [],
+      description: 'Addresses and networks of proxies whose `X-Forwarded-For` is believed.'
+    }),
+    add_query_params: Type.Boolean({
+      default: false,
+      description: 'Whether each record gets the parameters of the query as `QUERY_<NAME>`.'
+    }),
+    auth,
+    elasticsearch,
+    otlp,
     response_code: Type.Enum([200, 201, 204], {
       default: 200,
       description: 'Status of the answer when the records are durable.',
       'x-alias': ['successful_response_code']
     }),
+    use_204_response: Type.Boolean({
+      default: false,
+      description: 'Whether the status is 204, as Fluentd has it; the same as `response_code: 204`.'
+    }),
+    respond_with_empty_img: Type.Boolean({
+      default: false,
+      description: 'Whether the answer is a transparent GIF of one pixel, for beacons in pages.'
+    }),
     max_body_bytes: bytes({
       default: '32MiB',
       min: '1KiB',
       max: '64MiB',
-      description: 'Longest body of a request; a longer one is answered 413.',
+      description: 'Longest body of a request as it is sent; a longer one is answered 413.',
       'x-alias': ['body_size_limit', 'buffer_max_size']
     }),
     max_decompressed_bytes: bytes({
-      default: '64MiB',
+      default: '256MiB',
       min: '1KiB',
-      max: '64MiB',
-      description: 'Longest body after decompression; a longer one is answered 413.'
+      max: '1GiB',
+      description:
+        'Longest body after decompression; a longer one is answered 413. Forms, `_bulk` and OTLP, which are read whole: 64 MiB at most.'
+    }),
+    max_connections: Type.Integer({
+      minimum: 1,
+      maximum: 1_000_000,
+      default: 20_000,
+      description: 'Connections at a time; further ones are closed at once.'
     }),
     keepalive_timeout: duration({
       default: '10s',
+      min: '1s',
       description: 'Silence after which an idle connection is closed.'
     }),
-    request_timeout: duration({
-      default: '60s',
+    header_timeout: duration({
+      default: '10s',
       min: '1s',
-      description: 'Time in which a request has to arrive whole.'
+      description: 'Time in which the header of a request has to arrive whole.'
+    }),
+    min_body_rate: bytes({
+      default: '1KiB',
+      min: 1,
+      description:
+        'Bytes per second that a body has to arrive with, on average and after the first ten seconds; a slower one is answered 408.'
     }),
     cors_allow_origins: stringList({
       default: [],
       description:
         'Origins whose pages may send: exact, with one `*` inside, or `*`. Empty: requests with an Origin header are refused.'
+    }),
+    cors_allow_credentials: Type.Boolean({
+      default: false,
+      description: 'Whether pages may send with credentials; `*` is then no origin.'
     })
   },
   { additionalProperties: false }

@@ -1,7 +1,9 @@
 // Steps 1 and 2. Runs on: main.
-// JSON, NDJSON and MessagePack by HTTP POST, by the conventions of Fluentd's in_http.
+// JSON, NDJSON and MessagePack by HTTP POST, by the conventions of Fluentd's in_http; `_bulk` and OTLP beside them.
 
-import { defineInput } from '../../../src/plugin/define.ts'
+import { errorText } from '../../../src/core/errors.ts'
+import { AddressSet } from '../../../src/net/address-set.ts'
+import { type ConfigFinding, defineInput } from '../../../src/plugin/define.ts'
 import { checkListening } from '../../../src/plugin/listening-check.ts'
 import { config } from './config.ts'
 
@@ -11,6 +13,30 @@ export default defineInput({
   summary: 'Takes records by HTTP and answers when they are durable; the path is the tag.',
   config,
   inputModule: new URL('./input.ts', import.meta.url),
-  check: (options) => checkListening(options),
+  check: (options) => [
+    ...checkListening(options),
+    ...options.trusted_proxies.flatMap(checkNetwork),
+    ...checkCredentials(options)
+  ],
   listens: (options) => options.listen
 })
+
+function checkNetwork(text: string, index: number): ConfigFinding[] {
+  try {
+    new AddressSet([text])
+    return []
+  } catch (error) {
+    return [{ path: ['trusted_proxies', index], message: errorText(error) }]
+  }
+}
+
+/** Browsers take no `*` with credentials, and neither should any page's reader get them. */
+function checkCredentials(options: {
+  readonly cors_allow_origins: readonly string[]
+  readonly cors_allow_credentials: boolean
+}): ConfigFinding[] {
+  const isOpen = options.cors_allow_credentials && options.cors_allow_origins.includes('*')
+  if (!isOpen) return []
+  const message = 'cors_allow_credentials needs origins by name'
+  return [{ path: ['cors_allow_origins'], message, hint: 'name the origins instead of "*"' }]
+}

@@ -1,27 +1,28 @@
 // Steps 1 and 2. Runs on: ingest.
-// The HTTP input of one ingest thread: one fastify with its listeners. A request is answered when its records are durable;
-// 503 with Retry-After is the only answer that says "come again", because Fluentd drops its chunk on any other error.
-// Limits: max_body_bytes per request, OPEN_BODY_BYTES_MAX for all requests of a thread.
+// The HTTP input of one ingest thread: its listeners and the fastify behind each. A request is answered when its records
+// are durable; 503 with Retry-After is the only answer that says "come again", because Fluentd drops its chunk on any
+// other error. Limits: HEADER_BYTES_MAX and header_timeout per request, max_connections of the input.
 
-import { createServer } from 'node:http'
+import { createServer, type RequestListener, type Server, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
-import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
 import type { ScanKernel } from '../../../src/kernel/scan-kernel.ts'
 import { type ListenAddress, parseListenAddress } from '../../../src/net/listen-address.ts'
 import type { Listener } from '../../../src/net/listener.ts'
+import type { Peer } from '../../../src/net/peer.ts'
 import type { CreateInput, Input, InputAddresses, InputContext } from '../../../src/plugin/input.ts'
 import { isListenedHere, openListener } from '../../../src/plugin/listening.ts'
 import { SenderWarnings } from '../../../src/plugin/sender-warnings.ts'
-import { formOf, plainBody } from './body-form.ts'
-import { type AllowsOrigin, allowsOrigin } from './cors.ts'
+import { BodyIntake } from './body-intake.ts'
+import { Exchange } from './exchange.ts'
 import type { HttpOptions } from './options.ts'
 import { RecordStore } from './record-store.ts'
-import { targetOf, timeOf } from './request-tag.ts'
+import { SenderAddress } from './sender-address.ts'
 
-const RETRY_AFTER_SECONDS = '1'
-/** Bodies in memory; a request above it is told to come again. */
-const OPEN_BODY_BYTES_MAX = 128 * 1024 * 1024
-const COUNTED_CODES = [200, 400, 403, 405, 413, 415, 503]
+/** Request line and header together. */
+const HEADER_BYTES_MAX = 32 * 1024
+/** Node looks for headers that are late this often. */
+const HEADER_CHECK_MS = 1000
 
 const createInput: CreateInput<HttpOptions, ScanKernel> = (options, context) =>
   new HttpInput(options, context)
@@ -31,19 +32,28 @@ export default createInput
 class HttpInput implements Input {
   readonly #options: HttpOptions
   readonly #context: InputContext<ScanKernel>
-  readonly #store: RecordStore
-  readonly #isAllowed: AllowsOrigin
   readonly #warnings: SenderWarnings
+  readonly #addresses: SenderAddress
+  readonly #intake: BodyIntake
+  readonly #exchange: Exchange
   readonly #servers: { readonly app: FastifyInstance; readonly listener: Listener }[] = []
-  #openBodyBytes = 0
-  #isStopping = false
+  #connectionCount = 0
 
   constructor(options: HttpOptions, context: InputContext<ScanKernel>) {
     this.#options = options
     this.#context = context
-    this.#store = new RecordStore(context)
     this.#warnings = new SenderWarnings(context)
-    this.#isAllowed = allowsOrigin(options.cors_allow_origins)
+    this.#addresses = new SenderAddress(options.trusted_proxies)
+    this.#intake = new BodyIntake(context, options)
+    this.#exchange = new Exchange({
+      context,
+      options,
+      intake: this.#intake,
+      store: new RecordStore(context),
+      warnings: this.#warnings,
+      addresses: this.#addresses,
+      facades: []
+    })
   }
 
   async start(): Promise<InputAddresses> {
@@ -60,7 +70,7 @@ class HttpInput implements Input {
     const cut = () => {
       for (const { app } of servers) app.server.closeAllConnections()
     }
-    this.#isStopping = true
+    this.#exchange.isStopping = true
     signal.addEventListener('abort', cut, { once: true })
     for (const { app, listener } of servers) {
       // Closes idle connections and waits for the others, which are told to close with their answer.
@@ -68,6 +78,7 @@ class HttpInput implements Input {
       await app.close()
     }
     signal.removeEventListener('abort', cut)
+    this.#intake.stop()
   }
 
   async #listen(address: ListenAddress): Promise<string> {
@@ -75,15 +86,16 @@ class HttpInput implements Input {
     await app.ready()
     const { server } = app
     const [serve] = server.listeners('connection')
+    const connectionsMax = Math.ceil(this.#options.max_connections / this.#context.thread.count)
     const listener = await openListener(address, {
       context: this.#context,
       options: this.#options,
       warnings: this.#warnings,
       keepaliveMs: 0,
-      hasRoom: () => true,
+      hasRoom: (waitingCount) => this.#connectionCount + waitingCount < connectionsMax,
       // Whatever the socket is, the server reads requests from it and knows it as its own.
-      take: (socket) => {
-        this.#count(socket)
+      take: (socket, peer) => {
+        this.#count(socket, peer)
         serve?.call(server, socket)
       },
       server
@@ -92,112 +104,68 @@ class HttpInput implements Input {
     return listener.address
   }
 
-  #count(socket: Socket): void {
+  #count(socket: Socket, peer: Peer): void {
     const { counters } = this.#context
+    this.#addresses.add(socket, peer)
+    this.#connectionCount++
     counters.add('connections', 1)
     counters.add('connections_total', 1)
-    socket.on('close', () => counters.add('connections', -1))
+    socket.on('close', () => {
+      this.#connectionCount--
+      counters.add('connections', -1)
+    })
   }
 
   #createApp(): FastifyInstance {
-    const options = this.#options
     const app = Fastify({
-      bodyLimit: options.max_body_bytes,
-      keepAliveTimeout: options.keepalive_timeout,
-      requestTimeout: options.request_timeout,
-      return503OnClosing: true,
+      return503OnClosing: false,
       forceCloseConnections: 'idle',
       // The path is a tag, whatever it holds; there is one route.
       rewriteUrl: () => '/',
-      serverFactory: (handler) => {
-        const server = createServer({ noDelay: true, keepAlive: true }, handler)
-        server.keepAliveTimeout = options.keepalive_timeout
-        server.requestTimeout = options.request_timeout
-        return server
-      }
+      serverFactory: (handler) => this.#createServer(handler),
+      clientErrorHandler: (error, socket) => this.#answerBroken(error, socket)
     })
-    app.removeAllContentTypeParsers()
-    app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => {
-      done(null, body)
-    })
-    this.#addHooks(app)
-    app.post('/', (request, reply) => this.#post(request, reply))
-    app.get('/', (_request, reply) => this.#answer(reply, 200, ''))
-    app.options('/', (request, reply) => this.#preflight(request, reply))
-    app.all('/*', (_request, reply) => this.#answer(reply, 405, 'only POST takes records'))
+    // Before fastify looks at the type of the body: devices send JSON under types that are none.
+    app.addHook('onRequest', (request, reply) => this.#exchange.serve(request, reply))
+    app.get('/', (_request, reply) => reply.send(''))
     return app
   }
 
-  #addHooks(app: FastifyInstance): void {
-    app.setNotFoundHandler((_request, reply) => this.#answer(reply, 405, 'only POST takes records'))
-    app.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) => {
-      const code = error.statusCode ?? 500
-      return this.#answer(reply, code, error.message)
-    })
+  #createServer(handler: RequestListener): Server {
+    const { header_timeout, keepalive_timeout } = this.#options
+    const server = createServer(
+      {
+        noDelay: true,
+        keepAlive: true,
+        maxHeaderSize: HEADER_BYTES_MAX,
+        headersTimeout: header_timeout,
+        connectionsCheckingInterval: HEADER_CHECK_MS,
+        // Bodies have a pace instead of a time.
+        requestTimeout: 0,
+        keepAliveTimeout: keepalive_timeout
+      },
+      handler
+    )
+    // The body is asked for when the request is known to be wanted.
+    server.on('checkContinue', handler)
+    return server
   }
 
-  async #post(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const { origin } = request.headers
-    if (origin !== undefined) {
-      if (!this.#isAllowed(origin)) return this.#answer(reply, 403, 'origin is not allowed')
-      reply.header('access-control-allow-origin', origin)
+  /** Bytes that are no HTTP, headers that are too long or too late. */
+  #answerBroken(error: NodeJS.ErrnoException, socket: Socket): void {
+    const code =
+      error.code === 'HPE_HEADER_OVERFLOW'
+        ? 431
+        : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+          ? 408
+          : 400
+    // The other side went away: there is nobody to answer.
+    if (error.code === 'ECONNRESET' || !socket.writable) {
+      socket.destroy()
+      return
     }
-    // The only parser gives the body as it came; without a body there is none.
-    const body = request.body instanceof Buffer ? request.body : Buffer.alloc(0)
-    if (this.#openBodyBytes + body.length > OPEN_BODY_BYTES_MAX) return this.#busy(reply)
-    this.#openBodyBytes += body.length
-    try {
-      return await this.#take(request, reply, body)
-    } finally {
-      this.#openBodyBytes -= body.length
-    }
-  }
-
-  async #take(request: FastifyRequest, reply: FastifyReply, body: Buffer): Promise<FastifyReply> {
-    const { max_decompressed_bytes, tag_header, time_key, response_code } = this.#options
-    const { counters } = this.#context
-    counters.add('received_bytes', body.length)
-    const encoding = request.headers['content-encoding']
-    const plain = await plainBody(encoding, body, max_decompressed_bytes)
-    if (plain.kind === 'failed') {
-      const isLarge = plain.reason === 'too_large'
-      const code = isLarge ? 413 : plain.reason === 'unknown_encoding' ? 415 : 400
-      return this.#answer(reply, code, `body is ${plain.reason.replaceAll('_', ' ')}`)
-    }
-    const headerTag = tag_header === null ? undefined : request.headers[tag_header.toLowerCase()]
-    const named = typeof headerTag === 'string' ? headerTag : undefined
-    const { tag, query } = targetOf(request.originalUrl, named, this.#options)
-    const formed = formOf(request.headers['content-type'] ?? '', plain.bytes, query)
-    if (formed === null) return this.#answer(reply, 415, 'content type is not known')
-    const outcome = await this.#store.store(formed, { tag, time: timeOf(query), timeKey: time_key })
-    if (outcome.kind === 'busy') return this.#busy(reply)
-    if (outcome.kind === 'bad') return this.#answer(reply, 400, outcome.reason)
-    counters.add(`input_received_messages_total/${formed.form}`, 1)
-    return this.#answer(reply, response_code, '')
-  }
-
-  #preflight(request: FastifyRequest, reply: FastifyReply): FastifyReply {
-    const { origin } = request.headers
-    const isPost = request.headers['access-control-request-method'] === 'POST'
-    if (origin === undefined || !isPost || !this.#isAllowed(origin)) {
-      return this.#answer(reply, 403, 'origin is not allowed')
-    }
-    reply.header('access-control-allow-origin', origin)
-    reply.header('access-control-allow-methods', 'POST')
-    reply.header('access-control-allow-headers', 'content-type, content-encoding')
-    return this.#answer(reply, 200, '')
-  }
-
-  #busy(reply: FastifyReply): FastifyReply {
-    reply.header('retry-after', RETRY_AFTER_SECONDS)
-    return this.#answer(reply, 503, 'no room in the queue, come again')
-  }
-
-  #answer(reply: FastifyReply, code: number, reason: string): FastifyReply {
-    const counted = code < 300 ? 200 : COUNTED_CODES.includes(code) ? code : code < 500 ? 400 : 503
-    this.#context.counters.add(`http_requests_total/${counted}`, 1)
-    if (this.#isStopping) reply.header('connection', 'close')
-    reply.code(code).type('text/plain; charset=utf-8')
-    return reply.send(reason === '' ? '' : `${code} ${reason}\n`)
+    this.#exchange.countBroken(code)
+    const status = `HTTP/1.1 ${code} ${STATUS_CODES[code] ?? ''}`
+    socket.end(`${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
   }
 }

@@ -58,10 +58,22 @@ export {
 export {
   jsonErrorByte,
   jsonErrorReason,
-  jsonRecordByte,
-  jsonRecordCount,
+  jsonListState,
   jsonSetRules,
   jsonToEntries,
-  jsonToMessages
+  jsonToMessages,
+  jsonToObject
 } from './json-entries'
+export { packListLeft, packToEntries } from './pack-entries'
+export { jsonRecordByte, jsonRecordCount } from './record-entries'
+export { recordSetExtra, recordSetTimeRules } from './record-rules'
 export { jsonSplit, jsonSplitByte, jsonSplitDepth, jsonSplitState } from './json-split'
+export {
+  otlpBegin,
+  otlpEnd,
+  otlpNext,
+  otlpPairCount,
+  otlpPairsEnd,
+  otlpRejectCount
+} from './otlp'
+export { otlpJsonToProtobuf } from './otlp-json'

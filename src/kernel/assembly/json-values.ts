@@ -1,7 +1,8 @@
 // JSON values to MessagePack, one level of recursion per container up to the nesting limit.
 
-import { readNumber, readTimeNumber } from './json-number'
+import { readNumber, readTimeNumber, timeNanos, timeSeconds } from './json-number'
 import {
+  clearJsonError,
   JSON_CUT,
   JSON_NO_ROOM,
   JSON_TOO_DEEP,
@@ -9,7 +10,20 @@ import {
   jsonFail,
   readString
 } from './json-string'
-import { closeGroup, hasRoom, out, putByte, moveOutput } from './json-writer'
+import { closeGroup, hasRoom, out, putByte, putBytes, moveOutput } from './json-writer'
+import {
+  extraBytes,
+  extraCount,
+  extraPairs,
+  hasTime,
+  isTimeKept,
+  isTimeKey,
+  isUnitGuessed,
+  noteTime,
+  noteTimeText,
+  skipText,
+  timeKeyCount
+} from './record-rules'
 
 /** More than any scalar but a string or number text needs, and the header of a container. */
 const SCALAR_BYTES: usize = 32
@@ -20,24 +34,10 @@ const FALS: u32 = 0x736c6166
 let nestingMax: u32 = 0
 /** A line feed ends a record that is not complete: one bad line costs no other. */
 let isByLine: bool = false
-let timeKey: usize = 0
-let timeKeyBytes: usize = 0
-let isUnitGuessed: bool = true
-/** 1 when the record just read had a usable time under the key; it is in json-number's variables. */
-export let hasTime: bool = false
 
-export function setJsonRules(
-  nesting: u32,
-  byLine: bool,
-  key: usize,
-  keyBytes: usize,
-  guessUnit: bool
-): void {
+export function setJsonRules(nesting: u32, byLine: bool): void {
   nestingMax = nesting
   isByLine = byLine
-  timeKey = key
-  timeKeyBytes = keyBytes
-  isUnitGuessed = guessUnit
 }
 
 @inline
@@ -120,20 +120,15 @@ export function readObject(p: usize, end: usize, depth: u32): usize {
       const key = out
       p = readString(p + 1, end)
       if (p == 0) return 0
-      const isTime = depth == 1 && timeKeyBytes != 0 && isTimeKey(key)
+      const isTime = depth == 1 && timeKeyCount != 0 && !hasTime && isTimeKey(key, out)
       p = skipSpace(p, end)
       if (p >= end || load<u8>(p) != 0x3a) return fail(p, end)
       p = skipSpace(p + 1, end)
-      if (isTime && p < end && isNumberByte(load<u8>(p))) {
-        p = readTimeNumber(p, end, isUnitGuessed)
-        if (p == 0) return 0
-        hasTime = true
-        moveOutput(key)
-      } else {
-        p = readValue(p, end, depth + 1)
-        if (p == 0) return 0
-        count++
-      }
+      const value = p
+      p = readValue(p, end, depth + 1)
+      if (p == 0) return 0
+      if (isTime && isTimeValue(value, end, key) && !isTimeKept) moveOutput(key)
+      else count++
       p = skipSpace(p, end)
       if (p >= end) return fail(p, end)
       const c: u32 = load<u8>(p++)
@@ -142,21 +137,21 @@ export function readObject(p: usize, end: usize, depth: u32): usize {
       p = skipSpace(p, end)
     }
   }
+  if (depth == 1 && extraCount) {
+    if (!hasRoom(extraBytes)) return jsonFail(JSON_NO_ROOM, p)
+    putBytes(extraPairs, extraBytes)
+    count += extraCount
+  }
   return closeGroup(at, count, 0x80, 0xde) ? p : jsonFail(JSON_NO_ROOM, p)
 }
 
-export function clearTime(): void {
-  hasTime = false
-}
-
-@inline
-function isNumberByte(c: u32): bool {
-  return c - 0x30 < 10 || c == 0x2d
-}
-
-/** Is the str just written at `at` the time key? Keys that hold escapes have a wider header than they need. */
-function isTimeKey(at: usize): bool {
-  const c: u32 = load<u8>(at)
-  const text = at + (c < 0xc0 ? 1 : c == 0xd9 ? 2 : c == 0xda ? 3 : 5)
-  return out - text == timeKeyBytes && memory.compare(text, timeKey, timeKeyBytes) == 0
+/** Whether the value whose JSON is at `p`, and whose MessagePack ends at `out`, is a time; it is then noted. */
+function isTimeValue(p: usize, end: usize, key: usize): bool {
+  const c: u32 = load<u8>(p)
+  if (c == 0x22) return noteTimeText(skipText(key), out)
+  if (c - 0x30 >= 10 && c != 0x2d) return false
+  if (readTimeNumber(p, end, isUnitGuessed) != 0) return noteTime(timeSeconds, timeNanos)
+  // A number that is no time is a field like any other.
+  clearJsonError()
+  return false
 }

@@ -147,3 +147,17 @@ export function putTime(seconds: i64, nanos: u32): void {
   store<u64>(out, bswap<u64>(<u64>seconds), 7)
   out += 15
 }
+
+/** Header of a map of `count` pairs; at most 5 bytes. */
+export function putMapHeader(count: u32): void {
+  if (count < 16) putByte(0x80 | count)
+  else if (count <= 0xffff) {
+    store<u8>(out, 0xde)
+    store<u16>(out, bswap<u16>(<u16>count), 1)
+    out += 3
+  } else {
+    store<u8>(out, 0xdf)
+    store<u32>(out, bswap<u32>(count), 1)
+    out += 5
+  }
+}

@@ -1,0 +1,73 @@
+// Step 2. Runs on: ingest.
+// Undoes `Content-Encoding`. Small bodies at once, others in steps, so that requests in between go on; the output is handed
+// on as it comes and is bounded while it is made.
+
+import zlib from 'node:zlib'
+import {
+  type Compression,
+  type InflateFailure,
+  inflateAtOnce,
+  inflateInSteps
+} from '../../../src/codec/inflate.ts'
+
+export type Encoding = Compression | 'deflate' | 'identity'
+
+export type Decompressed = 'done' | InflateFailure
+
+const STEP_BYTES = 1024 * 1024
+
+/** null: an encoding that is not taken (415). */
+export function encodingOf(header: string | undefined): Encoding | null {
+  switch (header?.trim().toLowerCase() ?? '') {
+    case '':
+    case 'identity':
+      return 'identity'
+    case 'gzip':
+    case 'x-gzip':
+      return 'gzip'
+    case 'zstd':
+      return 'zstd'
+    case 'deflate':
+      return 'deflate'
+    default:
+      return null
+  }
+}
+
+/** `body` must stay as it is until the promise settles. */
+export async function decompress(
+  encoding: Exclude<Encoding, 'identity'>,
+  body: Buffer,
+  byteCountMax: number,
+  take: (part: Buffer) => void
+): Promise<Decompressed> {
+  if (encoding === 'deflate') return inflateDeflate(body, byteCountMax, take)
+  const result =
+    inflateAtOnce(encoding, body, byteCountMax, take) ??
+    (await inflateInSteps(encoding, body, byteCountMax, take))
+  return result.kind === 'failed' ? result.reason : 'done'
+}
+
+/** zlib's format, or the bare one that some senders mean by the name: the first byte tells. */
+function inflateDeflate(
+  body: Buffer,
+  byteCountMax: number,
+  take: (part: Buffer) => void
+): Promise<Decompressed> {
+  const { promise, resolve } = Promise.withResolvers<Decompressed>()
+  const isZlib = ((body[0] ?? 0) & 15) === 8 && body.length >= 2 && body.readUInt16BE(0) % 31 === 0
+  const options = { chunkSize: Math.min(STEP_BYTES, Math.max(1024, body.length * 4)) }
+  const inflate = isZlib ? zlib.createInflate(options) : zlib.createInflateRaw(options)
+  let byteCount = 0
+  inflate.on('data', (part: Buffer) => {
+    byteCount += part.length
+    if (byteCount > byteCountMax) {
+      inflate.destroy()
+      resolve('too_large')
+    } else take(part)
+  })
+  inflate.on('error', () => resolve('undecodable'))
+  inflate.on('end', () => resolve('done'))
+  inflate.end(body)
+  return promise
+}
