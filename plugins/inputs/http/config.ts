@@ -9,7 +9,8 @@ import {
   listenerTls,
   proxyProtocol,
   secret,
-  stringList
+  stringList,
+  template
 } from '../../../src/plugin/fields.ts'
 
 const OTLP_TAG = 'otlp.${record.resource.attributes["service.name"]:-unknown_service}'
@@ -71,8 +72,7 @@ const otlp = Type.Object(
       default: true,
       description: 'Whether `/v1/logs` takes logs by OTLP/HTTP, in protobuf and JSON.'
     }),
-    tag: Type.String({
-      minLength: 1,
+    tag: template({
       default: OTLP_TAG,
       description:
         'Tag of the records: text and `${record...}` of `resource` and `scope`, as they stand in the record.'

@@ -9,11 +9,23 @@ import {
   out,
   putByte,
   putBytes,
-  putFloat,
-  putNegative,
   putText,
   putUnsigned
 } from './json-writer'
+import {
+  clearTooDeep,
+  isId,
+  isTooDeep,
+  lastValue,
+  putHex,
+  putName,
+  putPairs,
+  putValue,
+  setNestingMax,
+  valueEnd,
+  valueField,
+  valueStart
+} from './otlp-value'
 import { bits, bytesEnd, bytesStart, field, nextField, WIRE_BYTES, wire } from './protobuf'
 import { beginEntries, beginEntry, ENTRY_BYTES, endEntry, setDefaultTime } from './record-entries'
 import { noteTime } from './record-rules'
@@ -39,8 +51,6 @@ let scopePairs: usize = 0
 let pairsEnd: usize = 0
 let pairCount: u32 = 0
 let resourcePairCount: u32 = 0
-let nestingMax: u32 = 0
-let isTooDeep: bool = false
 /** Places of records that nest too deep: pairs of 32-bit addresses. */
 let rejects: usize = 0
 let rejectsMax: u32 = 0
@@ -78,7 +88,7 @@ export function otlpBegin(
   rejects = rejectTable
   rejectsMax = rejectsOfTable
   rejectCount = 0
-  nestingMax = nesting
+  setNestingMax(nesting)
   setDefaultTime(<i64>seconds, nanos)
 }
 
@@ -224,7 +234,7 @@ function putAttributes(p: usize, end: usize, number: u32): u32 {
   putName('attributes')
   const map = out
   putByte(0x80)
-  isTooDeep = false
+  clearTooDeep()
   const count = putPairs(p, end, number, 3)
   if (count < 0) return STATUS_MALFORMED
   if (count == 0) {
@@ -288,7 +298,7 @@ function readRecord(p: usize, end: usize): u32 {
   const entry = out
   const record = beginEntry()
   putByte(0x80)
-  isTooDeep = false
+  clearTooDeep()
   let count = putFields() + pairCount
   const status = putAttributes(p, end, 6)
   if (status == STATUS_GROUP) count++
@@ -352,160 +362,4 @@ function putBody(p: usize, end: usize): i32 {
   if (valueField == 6) return putPairs(valueStart, valueEnd, 1, 2)
   putName('log')
   return putValue(p, end, 2) ? 1 : -1
-}
-
-// The one value of an AnyValue.
-let valueField: u32 = 0
-let valueStart: usize = 0
-let valueEnd: usize = 0
-let valueBits: u64 = 0
-
-/** Finds the value that counts, the last one. */
-function lastValue(p: usize, end: usize): bool {
-  valueField = 0
-  while (p < end) {
-    p = nextField(p, end)
-    if (p == 0) return false
-    if (field > 7) continue
-    valueField = field
-    valueBits = bits
-    valueStart = wire == WIRE_BYTES ? bytesStart : 0
-    valueEnd = wire == WIRE_BYTES ? bytesEnd : 0
-  }
-  return true
-}
-
-/** The AnyValue [p, end). */
-function putValue(p: usize, end: usize, depth: u32): bool {
-  if (!lastValue(p, end)) return false
-  switch (valueField) {
-    case 1:
-      putText(valueStart, valueEnd - valueStart)
-      return true
-    case 2:
-      putByte(valueBits ? 0xc3 : 0xc2)
-      return true
-    case 3:
-      if (<i64>valueBits < 0) putNegative(0 - valueBits)
-      else putUnsigned(valueBits)
-      return true
-    case 4:
-      putFloat(reinterpret<f64>(valueBits))
-      return true
-    case 5:
-      return putArray(valueStart, valueEnd, depth)
-    case 6:
-      return putMap(valueStart, valueEnd, depth)
-    case 7:
-      putBinary(valueStart, valueEnd - valueStart)
-      return true
-  }
-  putByte(0xc0)
-  return true
-}
-
-function putMap(p: usize, end: usize, depth: u32): bool {
-  const map = out
-  putByte(0x80)
-  const count = putPairs(p, end, 1, depth + 1)
-  return count >= 0 && closeGroup(map, <u32>count, 0x80, 0xde)
-}
-
-function putArray(p: usize, end: usize, depth: u32): bool {
-  if (depth >= nestingMax) {
-    isTooDeep = true
-    return false
-  }
-  const list = out
-  let count: u32 = 0
-  putByte(0x90)
-  while (p < end) {
-    p = nextField(p, end)
-    if (p == 0) return false
-    if (field != 1 || wire != WIRE_BYTES) continue
-    if (!putValue(bytesStart, bytesEnd, depth + 1)) return false
-    count++
-  }
-  return closeGroup(list, count, 0x90, 0xdc)
-}
-
-/** The KeyValues that the message holds as `number`; gives how many, -1: malformed or too deep. */
-function putPairs(p: usize, end: usize, number: u32, depth: u32): i32 {
-  if (depth > nestingMax) {
-    isTooDeep = true
-    return -1
-  }
-  let count: i32 = 0
-  while (p < end) {
-    p = nextField(p, end)
-    if (p == 0) return -1
-    if (field != number || wire != WIRE_BYTES) continue
-    if (!putPair(bytesStart, bytesEnd, depth)) return -1
-    count++
-  }
-  return count
-}
-
-function putPair(p: usize, end: usize, depth: u32): bool {
-  let keyStart: usize = 0
-  let keyEnd: usize = 0
-  let start: usize = 0
-  let behind: usize = 0
-  while (p < end) {
-    p = nextField(p, end)
-    if (p == 0) return false
-    if (wire != WIRE_BYTES) continue
-    if (field == 1) {
-      keyStart = bytesStart
-      keyEnd = bytesEnd
-    } else if (field == 2) {
-      start = bytesStart
-      behind = bytesEnd
-    }
-  }
-  putText(keyStart, keyEnd - keyStart)
-  return putValue(start, behind, depth)
-}
-
-/** A key of at most 31 ASCII characters. */
-function putName(name: string): void {
-  const count = name.length
-  putByte(0xa0 | count)
-  for (let index = 0; index < count; index++) putByte(name.charCodeAt(index))
-}
-
-/** Ids of zeros are none. */
-function isId(p: usize, end: usize): bool {
-  for (; p < end; p++) if (load<u8>(p)) return true
-  return false
-}
-
-function putHex(p: usize, end: usize): void {
-  const byteCount = (end - p) * 2
-  if (byteCount < 32) putByte(0xa0 | <u32>byteCount)
-  else if (byteCount < 256) {
-    putByte(0xd9)
-    putByte(<u32>byteCount)
-  } else {
-    putByte(0xdb)
-    store<u32>(out, bswap<u32>(<u32>byteCount))
-    moveOutput(out + 4)
-  }
-  for (; p < end; p++) {
-    const c: u32 = load<u8>(p)
-    putByte(hexDigit(c >> 4))
-    putByte(hexDigit(c & 15))
-  }
-}
-
-@inline
-function hexDigit(value: u32): u32 {
-  return value < 10 ? 0x30 + value : 0x57 + value
-}
-
-function putBinary(p: usize, byteCount: usize): void {
-  putByte(0xc6)
-  store<u32>(out, bswap<u32>(<u32>byteCount))
-  moveOutput(out + 4)
-  putBytes(p, byteCount)
 }
