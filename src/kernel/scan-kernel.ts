@@ -20,6 +20,7 @@ import { createFrameHash, type FrameHash, type HashExports } from './frame-hash.
 import { instantiateKernel, type Kernel } from './instance.ts'
 import { JsonConverter, type JsonExports, jsonImports } from './json-converter.ts'
 import { type LaneExports, LaneSplitter } from './lane-splitter.ts'
+import { LineConverter, type LineExports } from './line-converter.ts'
 import { type OtlpExports, OtlpReader } from './otlp-reader.ts'
 import { ROW_BYTES, type ScanTables, ScanUnit } from './scan-unit.ts'
 
@@ -59,7 +60,7 @@ export interface ScanKernelOptions {
   readonly isTimeUnitGuessed?: boolean
 }
 
-interface ScanExports extends HashExports, JsonExports, LaneExports, OtlpExports {
+interface ScanExports extends HashExports, JsonExports, LaneExports, LineExports, OtlpExports {
   scanSetTables(...words: number[]): void
   scanSetLimits(...words: number[]): void
   scanStream(start: number, end: number, scanned: number, left: number, decided: number): number
@@ -102,6 +103,7 @@ export class ScanKernel {
   readonly hash: FrameHash
   readonly json: JsonConverter
   readonly lanes: LaneSplitter
+  readonly lines: LineConverter
   readonly otlp: OtlpReader
   /** Of the last scan: bytes behind which everything is told by the units. */
   consumedBytes = 0
@@ -132,6 +134,7 @@ export class ScanKernel {
     this.#blocksByte = this.#kernel.reserve(regionBytes)
     this.json = new JsonConverter(this.#kernel, this)
     this.lanes = new LaneSplitter(this.#kernel, this)
+    this.lines = new LineConverter(this.#kernel, this)
     this.otlp = new OtlpReader(this.#kernel, this, this.json)
     this.#kernel.exports.scanSetLimits(
       options.messageBytesMax ?? MESSAGE_BYTES_MAX,

@@ -74,6 +74,11 @@ export const INGEST_COUNTERS = [
     'too_slow'
   ]),
   labelled('input_auth_failures_total', 'reason', AUTH_FAILURES, ['missing', 'malformed', 'wrong']),
+  counter(
+    'cut_lines',
+    'input_cut_lines_total',
+    'Records whose line goes on in the next record, because it is over the limit of a line.'
+  ),
   counter('acks', 'input_acks_total', 'Acknowledgements written.'),
   labelled('input_paused_total', 'reason', PAUSED, ['room', 'memory', 'acks']),
   counter(

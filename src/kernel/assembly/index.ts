@@ -77,3 +77,10 @@ export {
   otlpRejectCount
 } from './otlp'
 export { otlpJsonToProtobuf } from './otlp-json'
+export {
+  lineConsumedByte,
+  lineCutCount,
+  lineIsFull,
+  lineRecordCount,
+  linesToEntries
+} from './lines'
