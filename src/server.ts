@@ -20,9 +20,11 @@ import { DeadLetterLogs } from './server/letters/dead-letter-logs.ts'
 import { ParkLogs } from './server/park/logs.ts'
 import { STOP_MS_MAX } from './server/process-end.ts'
 import { LiveQueueChanges } from './server/queues/changes.ts'
+import { JobFile } from './server/replay/job-file.ts'
 import { ReplayJobs } from './server/replay/jobs.ts'
 import { LetterJobs } from './server/replay/letter-jobs.ts'
 import { QueueReplays } from './server/replay/queue-replay.ts'
+import type { RunReplay } from './server/replay/replay.ts'
 import { adminServers } from './server/stages/admin-servers.ts'
 import { DeliverySet } from './server/stages/delivery-set.ts'
 import { type Addresses, IngestThreads } from './server/stages/ingest-threads.ts'
@@ -76,6 +78,8 @@ export class Server {
   static async start(options: StartOptions): Promise<Server> {
     const parts = new Parts(options)
     try {
+      // Before the first segment goes: a replay of a queue holds what it has to read.
+      parts.resumeJobs()
       parts.delivery.start()
       // Recovery does not let go of the thread: a signal that came meanwhile is heard now.
       await nextTurn()
@@ -121,7 +125,7 @@ class Parts {
   readonly store: Store
   readonly ingest: IngestThreads
   readonly deadLetters: DeadLetterLogs
-  readonly jobs = new ReplayJobs(systemClock)
+  readonly jobs: ReplayJobs
   readonly parks: ParkLogs
   readonly delivery: DeliverySet
   readonly status: ServerStatus
@@ -134,6 +138,8 @@ class Parts {
   readonly #config: MillraceConfig
   readonly #disk: DiskHealth
   readonly #freeSpace: FreeSpace
+  readonly #letterJobs: LetterJobs
+  readonly #queueReplays: QueueReplays
   readonly #housekeeping: Housekeeping
   readonly #scrubber: Scrubber
   readonly #ages = new AgeClock(systemClock)
@@ -151,6 +157,7 @@ class Parts {
       isLockedSkipped: options.isLockedSkipped ?? false,
       onRoom: (name) => this.ingest.room([name])
     })
+    this.jobs = new ReplayJobs(systemClock, new JobFile(this.store.context))
     this.#disk = this.#watchDisk(options)
     this.#freeSpace = this.#watchSpace(log)
     this.#rememberAges(log)
@@ -182,6 +189,9 @@ class Parts {
     this.parks = new ParkLogs(config, this.store.context, this.deadLetters, systemRandom)
     this.delivery = this.#createDelivery(options)
     this.#scrubber = this.#createScrubber(log)
+    const run: RunReplay = (key, parts) => this.delivery.runReplay(key, parts)
+    this.#letterJobs = this.#createLetterJobs(run)
+    this.#queueReplays = this.#createQueueReplays(run)
     const metrics = new MetricRegistry()
     this.status = this.#createStatus(metrics, version)
     provideMetrics(metrics, {
@@ -204,6 +214,15 @@ class Parts {
       void watchDoorbell(doorbell, () => this.#refresh(), this.#watch.signal)
     }
     this.#housekeeping = this.#keepHouse(log)
+  }
+
+  /** Goes on with replays and purges that the process before did not end. */
+  resumeJobs(): void {
+    this.jobs.resume((saved) =>
+      saved.kind === 'queue_replay'
+        ? this.#queueReplays.resume(saved)
+        : this.#letterJobs.resume(saved)
+    )
   }
 
   /** Front to back. */
@@ -291,20 +310,23 @@ class Parts {
         parked: this.parks.status(),
         letters: this.deadLetters.shardStatus()
       }),
-      letters: new LetterJobs({
-        config: this.#config,
-        context: this.store.context,
-        logs: this.deadLetters,
-        jobs: this.jobs,
-        run: (key, parts) => this.delivery.runReplay(key, parts)
-      }),
-      replays: new QueueReplays({
-        clock: systemClock,
-        jobs: this.jobs,
-        run: (key, parts) => this.delivery.runReplay(key, parts),
-        shardsOf: (route, output) => this.delivery.shardsOf(`${route}/${output}`)
-      }),
+      letters: this.#letterJobs,
+      replays: this.#queueReplays,
       jobs: this.jobs
+    })
+  }
+
+  #createLetterJobs(run: RunReplay): LetterJobs {
+    const { deadLetters: logs, jobs } = this
+    return new LetterJobs({ config: this.#config, context: this.store.context, logs, jobs, run })
+  }
+
+  #createQueueReplays(run: RunReplay): QueueReplays {
+    return new QueueReplays({
+      clock: systemClock,
+      jobs: this.jobs,
+      run,
+      shardsOf: (route, output) => this.delivery.shardsOf(`${route}/${output}`)
     })
   }
 

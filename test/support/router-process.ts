@@ -33,10 +33,13 @@ export class RouterProcess {
   /** Exit code, or the name of the signal. */
   readonly exit: Promise<number | string>
   readonly adminUrl: string
+  /** What it was started with; '': the embedded default. */
+  readonly config: string
   private output = ''
 
   constructor(setup: RouterSetup) {
     const file = join(setup.folder, 'millrace.yaml')
+    this.config = setup.config ?? ''
     if (setup.config !== null) writeFileSync(file, setup.config)
     const fileArgs = setup.config === null ? [] : ['-c', file]
     const args = [...(setup.program ?? [MAIN]), 'run', ...fileArgs, ...(setup.args ?? [])]

@@ -1,10 +1,12 @@
 // Step 10. Runs on: main.
-// Work on stored records that somebody asked for and that goes on without them: replays and purges. Each has a number, can
-// be looked at and stopped, and is remembered for a while after its end. One job at a time changes the same source.
+// Work on stored records that somebody asked for and that goes on without them, over restarts too: replays and purges. Each
+// has a number, can be looked at and stopped, and is remembered for a while after its end. One job at a time changes the
+// same source.
 
 import type { JobCount, JobStatus } from '../../admin/status.ts'
 import type { Clock } from '../../core/clock.ts'
 import { errorText, MillraceError } from '../../core/errors.ts'
+import type { JobFile, SavedJob, ShardProgress } from './job-file.ts'
 
 /** Running at once: each holds a batch of records. */
 const RUNNING_MAX = 8
@@ -20,6 +22,9 @@ export interface JobSpec {
   readonly to: string | null
   readonly where: string
   readonly isDryRun: boolean
+  /** Records at most, and records per second; null: as fast as may be. */
+  readonly limit: number
+  readonly perSecond: number | null
 }
 
 /** What a job tells while it runs. Records; letters where the source is a log of letters. */
@@ -43,6 +48,10 @@ export class Job {
   removed = 0
   endedMs: number | null = null
   error: string | null = null
+  /** How far it came, for the next start; kept by who runs the job. */
+  progress: ShardProgress[] = []
+  /** Makes `progress` and the counts durable. */
+  checkpoint: () => void = () => undefined
   readonly #matches = new Map<string, JobCount>()
   readonly #failures = new Map<string, JobCount>()
 
@@ -71,10 +80,31 @@ export class Job {
     count(this.#failures, reason, destination, records)
   }
 
+  /** As the process before left it. */
+  restore({ counts, progress }: SavedJob): void {
+    Object.assign(this, counts)
+    this.progress = progress.map((each) => ({ ...each }))
+  }
+
+  /** To be kept for the next start, as it is now. */
+  saved(): SavedJob {
+    const { kind, limit, perSecond, source, to, where } = this.spec
+    const { duplicates, failed, filtered, matched, removed, scanned, stored, total } = this
+    const counts = { matched, stored, duplicates, filtered, failed, removed, scanned, total }
+    const { id, startedMs } = this
+    const progress = this.progress.map((each) => ({ ...each }))
+    return { id, kind, source, to, where, startedMs, limit, perSecond, progress, counts }
+  }
+
   status(): JobStatus {
+    const { isDryRun, kind, source, to, where } = this.spec
     return {
       id: this.id,
-      ...this.spec,
+      kind,
+      source,
+      to,
+      where,
+      isDryRun,
       state: this.state,
       scanned: this.scanned,
       total: this.total,
@@ -120,18 +150,57 @@ export class ReplayJobs {
   readonly #jobs = new Map<number, Job>()
   readonly #running = new Map<Job, Promise<void>>()
   readonly #forgotten = new Map<string, Replayed>()
+  readonly #file: Pick<JobFile, 'read' | 'write'> | null
+  /** Jobs that the next start goes on with, as they were at their last checkpoint. */
+  readonly #unfinished = new Map<Job, SavedJob>()
   #nextId = 1
+  #isClosing = false
 
-  constructor(clock: Clock) {
+  /** Without a file a job ends with the process. */
+  constructor(clock: Clock, file: Pick<JobFile, 'read' | 'write'> | null = null) {
     this.#clock = clock
+    this.#file = file
+  }
+
+  /**
+   * Goes on with what the process before left, under the numbers that the jobs had. `run` throws where that cannot be: the
+   * job is listed as failed, with the reason.
+   */
+  resume(run: (saved: SavedJob) => (job: Job) => Promise<void>): void {
+    const saved = this.#file?.read() ?? { nextId: 1, jobs: [] }
+    this.#nextId = saved.nextId
+    for (const each of saved.jobs) {
+      const job = new Job(each.id, { ...each, isDryRun: false }, each.startedMs)
+      job.restore(each)
+      try {
+        this.#begin(job, run(each))
+      } catch (error) {
+        this.#jobs.set(job.id, job)
+        this.#end(job, 'failed', errorText(error))
+      }
+    }
+    if (saved.jobs.length > 0) this.#save()
   }
 
   /** Throws MR_USAGE when the source has a job already. */
   start(spec: JobSpec, run: (job: Job) => Promise<void>): JobStatus {
     this.#check(spec)
     const job = new Job(this.#nextId++, spec, this.#clock.nowMs())
+    this.#begin(job, run)
+    if (!spec.isDryRun) this.#save()
+    return job.status()
+  }
+
+  #begin(job: Job, run: (job: Job) => Promise<void>): void {
     this.#jobs.set(job.id, job)
     this.#forget()
+    if (!job.spec.isDryRun) {
+      this.#unfinished.set(job, job.saved())
+      job.checkpoint = () => {
+        this.#unfinished.set(job, job.saved())
+        this.#save()
+      }
+    }
     const running = run(job)
       .then(
         () => this.#end(job, job.signal.aborted ? 'stopped' : 'done', null),
@@ -144,7 +213,6 @@ export class ReplayJobs {
       )
       .finally(() => this.#running.delete(job))
     this.#running.set(job, running)
-    return job.status()
   }
 
   /** Records of queues that replays sent since the start, by destination (`app/search`) and result. */
@@ -175,9 +243,17 @@ export class ReplayJobs {
     return job.status()
   }
 
+  /** What is not done is remembered for the next start. */
   async close(): Promise<void> {
+    this.#isClosing = true
     for (const job of this.#running.keys()) job.abort.abort()
     await Promise.all(this.#running.values())
+    if (this.#unfinished.size > 0) this.#save()
+  }
+
+  #save(): void {
+    const jobs = [...this.#unfinished.values()]
+    this.#file?.write({ nextId: this.#nextId, jobs })
   }
 
   #check({ isDryRun, source }: JobSpec): void {
@@ -196,7 +272,7 @@ export class ReplayJobs {
 
   #job(id: number): Job {
     const job = this.#jobs.get(id)
-    if (job === undefined) throw new MillraceError('MR_USAGE', `no job ${id} since the start`)
+    if (job === undefined) throw new MillraceError('MR_USAGE', `no job ${id} is known`)
     return job
   }
 
@@ -204,6 +280,8 @@ export class ReplayJobs {
     job.state = state
     job.error = error
     job.endedMs = this.#clock.nowMs()
+    if (this.#isClosing && state === 'stopped') return
+    if (this.#unfinished.delete(job)) this.#save()
   }
 
   #forget(): void {

@@ -20,6 +20,7 @@ import { LetterRoutes } from '../letters/routes.ts'
 import { keptLetter, type LetterHole, type StoredLetter, scanLetters } from '../letters/scan.ts'
 import { compileLetterTest, exportLetters, type LetterTest, newestViews } from '../letters/views.ts'
 import type { StoreContext } from '../store/open-shards.ts'
+import type { SavedJob, ShardProgress } from './job-file.ts'
 import type { Job, ReplayJobs } from './jobs.ts'
 import { Pace } from './pace.ts'
 import {
@@ -89,21 +90,31 @@ export class LetterJobs implements LetterSource {
     const shards = this.#shards(log)
     const test = this.#test(where)
     this.#routes.check(log, to)
-    const spec = { kind: 'replay', source: log, to, where, isDryRun } as const
-    return this.#options.jobs.start(spec, (job) => this.#replay(job, shards, test, request))
+    const { limit, perSecond } = request
+    const spec = { kind: 'replay', source: log, to, where, isDryRun, limit, perSecond } as const
+    return this.#options.jobs.start(spec, (job) => this.#replay(job, shards, test))
   }
 
   purge(log: string, where: string, isDryRun: boolean): JobStatus {
     const shards = this.#shards(log)
     const test = this.#test(where)
-    const spec = { kind: 'purge', source: log, to: null, where, isDryRun } as const
-    return this.#options.jobs.start(spec, async (job) => {
-      for (const shard of shards) await this.#purge(job, shard, test, where === '')
-    })
+    const all = { limit: Number.MAX_SAFE_INTEGER, perSecond: null }
+    const spec = { kind: 'purge', source: log, to: null, where, isDryRun, ...all } as const
+    return this.#options.jobs.start(spec, (job) => this.#purge(job, shards, test))
   }
 
-  #test(where: string): LetterTest {
-    return compileLetterTest(where, this.#options.context.clock.nowMs())
+  /** A job that the process before left. Throws MR_USAGE when it cannot go on. */
+  resume({ kind, source, startedMs, to, where }: SavedJob): (job: Job) => Promise<void> {
+    const shards = this.#shards(source)
+    const test = this.#test(where, startedMs)
+    if (kind === 'purge') return (job) => this.#purge(job, shards, test)
+    this.#routes.check(source, to)
+    return (job) => this.#replay(job, shards, test)
+  }
+
+  /** Relative times count from when the job was asked for. */
+  #test(where: string, nowMs = this.#options.context.clock.nowMs()): LetterTest {
+    return compileLetterTest(where, nowMs)
   }
 
   #shards(log: string): readonly LetterLog[] {
@@ -116,54 +127,76 @@ export class LetterJobs implements LetterSource {
     )
   }
 
-  async #replay(
-    job: Job,
-    shards: readonly LetterLog[],
-    test: LetterTest,
-    request: LetterReplayRequest
-  ): Promise<void> {
-    const pace = new Pace(this.#options.context.clock, request.perSecond)
-    for (const shard of shards) {
+  async #replay(job: Job, shards: readonly LetterLog[], test: LetterTest): Promise<void> {
+    const { isDryRun, limit, perSecond, to } = job.spec
+    const pace = new Pace(this.#options.context.clock, perSecond)
+    for (const { place, shard } of placesOf(job, shards)) {
       const batch = new Batch(pace.batchMax)
-      for await (const found of letters(job, shard)) {
-        if (job.matched >= request.limit) break
+      // The batch that was on its way when the process before ended is counted; what of it is not there any more was stored.
+      const { sendingEnd } = place
+      let leftCount = place.sendingCount
+      for await (const found of letters(job, shard, place)) {
+        const isCounted = found.kind === 'letter' && found.offset < sendingEnd
+        if (job.matched >= limit && !isCounted) break
         if (found.kind === 'hole') {
-          if (!request.isDryRun) shard.passHole(found)
+          if (!isDryRun) shard.passHole(found)
           continue
         }
         if (!test(found)) continue
-        const addressed = this.#address(job, found, request.to)
-        if (addressed === null || request.isDryRun) continue
+        const addressed = this.#address(job, found, to, isCounted)
+        if (addressed === null || isDryRun) continue
+        if (isCounted) leftCount--
         const stored = keptLetter(found)
-        if (batch.add({ ...addressed, stored })) await this.#send(job, shard, batch.take(), pace)
+        if (batch.add({ ...addressed, stored })) {
+          await this.#send(job, shard, place, batch.take(), pace)
+        }
         if (job.signal.aborted) break
       }
-      if (!job.signal.aborted) await this.#send(job, shard, batch.take(), pace)
+      if (!job.signal.aborted) await this.#send(job, shard, place, batch.take(), pace)
       await shard.shardLog.settle()
+      if (job.signal.aborted) return
+      job.stored += leftCount
+      finished(job, place)
     }
   }
 
   /** Null: the letter cannot be sent; it stays. */
-  #address(job: Job, stored: StoredLetter, to: string | null): Addressed | null {
+  #address(
+    job: Job,
+    stored: StoredLetter,
+    to: string | null,
+    isCounted: boolean
+  ): Addressed | null {
     const { letter } = stored
     const destinations = this.#routes.destinationsOf(stored, to)
-    job.countMatch(letter.reason, destinations.join(', '))
+    if (!isCounted) job.countMatch(letter.reason, destinations.join(', '))
     if (letter.members.length === 0) {
-      job.countFailure('no_bytes', '')
+      if (!isCounted) job.countFailure('no_bytes', '')
       return null
     }
     const missing = destinations.find((destination) => !this.#routes.has(destination))
     if (destinations.length === 0 || missing !== undefined) {
-      job.countFailure('no_destination', missing ?? '')
+      if (!isCounted) job.countFailure('no_destination', missing ?? '')
       return null
     }
     return { stored, destinations }
   }
 
-  async #send(job: Job, shard: LetterLog, batch: readonly Addressed[], pace: Pace): Promise<void> {
-    if (batch.length === 0) return
+  /** What is sent is remembered first: after a crash the job knows where it was, and what it had counted. */
+  async #send(
+    job: Job,
+    shard: LetterLog,
+    place: ShardProgress,
+    batch: readonly Addressed[],
+    pace: Pace
+  ): Promise<void> {
+    const last = batch.at(-1)
+    if (last === undefined) return
     await pace.wait(batch.length, job.signal)
     await shard.makeRoom(batch.length)
+    place.sendingEnd = last.stored.offset + 1
+    place.sendingCount = batch.length
+    job.checkpoint()
     const { dataDir, hash, storage, store } = this.#options.context
     await replayBatch(batch, {
       storage,
@@ -175,19 +208,34 @@ export class LetterJobs implements LetterSource {
       onFate: (stored, fate) => settle(job, shard, stored, fate),
       onRefused: (reason, destination) => job.noteFailure(reason, destination)
     })
+    if (job.signal.aborted) return
+    // What left has left for good, before the place behind it counts as reached.
+    await shard.shardLog.settle()
+    place.nextOffset = place.sendingEnd
+    place.sendingEnd = 0
+    place.sendingCount = 0
   }
 
-  async #purge(job: Job, shard: LetterLog, test: LetterTest, isAll: boolean): Promise<void> {
-    if (isAll && !job.spec.isDryRun) {
-      const { endOffset } = shard.segments
-      const count = shard.removeAll(endOffset, 'dropped:operator')
-      job.matched += count
-      job.removed += count
+  async #purge(job: Job, shards: readonly LetterLog[], test: LetterTest): Promise<void> {
+    for (const { place, shard } of placesOf(job, shards)) {
+      if (job.spec.where === '' && !job.spec.isDryRun) {
+        const count = shard.removeAll(place.endOffset, 'dropped:operator')
+        job.matched += count
+        job.removed += count
+      } else await this.#purgeSome(job, shard, place, test)
       await shard.shardLog.settle()
-      return
+      if (!job.signal.aborted) finished(job, place)
     }
+  }
+
+  async #purgeSome(
+    job: Job,
+    shard: LetterLog,
+    place: ShardProgress,
+    test: LetterTest
+  ): Promise<void> {
     let left = 0
-    for await (const found of letters(job, shard)) {
+    for await (const found of letters(job, shard, place)) {
       if (job.signal.aborted) break
       if (found.kind === 'hole') {
         if (!job.spec.isDryRun) shard.passHole(found)
@@ -200,20 +248,49 @@ export class LetterJobs implements LetterSource {
       if (left === 0) {
         await shard.makeRoom(BATCH_LETTERS_MAX / 10)
         left = BATCH_LETTERS_MAX / 10
+        await shard.shardLog.settle()
+        place.nextOffset = found.offset
+        job.checkpoint()
       }
       left--
       if (shard.remove(found.offset, 'dropped:operator')) job.removed++
     }
-    await shard.shardLog.settle()
   }
 }
 
-/** Letters of a shard as it is now, with how far the job has come. */
-async function* letters(job: Job, shard: LetterLog): AsyncGenerator<StoredLetter | LetterHole> {
-  const { endOffset } = shard.segments
-  const first = shard.gone.lowOffset
+/** Where the job is in each shard; all of them are known before the first is read. */
+function placesOf(
+  job: Job,
+  shards: readonly LetterLog[]
+): { readonly place: ShardProgress; readonly shard: LetterLog }[] {
+  return shards.map((shard) => {
+    const { log, shardNumber } = shard.shardLog
+    const known = job.progress.find((each) => each.log === log && each.shardNumber === shardNumber)
+    if (known !== undefined) return { place: known, shard }
+    const nextOffset = shard.gone.lowOffset
+    const { endOffset } = shard.segments
+    const place = { log, shardNumber, nextOffset, endOffset, sendingEnd: 0, sendingCount: 0 }
+    job.progress.push(place)
+    job.total += endOffset - nextOffset
+    return { place, shard }
+  })
+}
+
+function finished(job: Job, place: ShardProgress): void {
+  place.nextOffset = place.endOffset
+  place.sendingEnd = 0
+  place.sendingCount = 0
+  job.checkpoint()
+}
+
+/** Letters of a shard as it was when the job began, with how far the job has come. */
+async function* letters(
+  job: Job,
+  shard: LetterLog,
+  { endOffset, nextOffset }: ShardProgress
+): AsyncGenerator<StoredLetter | LetterHole> {
+  const first = Math.max(nextOffset, shard.gone.lowOffset)
   const before = job.scanned
-  job.total += endOffset - first
   for await (const found of scanLetters(shard, first, endOffset)) {
     job.scanned = before + (found.kind === 'hole' ? found.endOffset : found.offset + 1) - first
     yield found

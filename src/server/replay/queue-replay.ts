@@ -17,12 +17,15 @@ import type { Fate, LetterRequest } from '../../delivery/task-settlement.ts'
 import type { Cursor } from '../../storage/cursor/cursor.ts'
 import { FinishedRanges } from '../../storage/cursor/finished-ranges.ts'
 import { offsetOfTime } from '../../storage/retention/cursor-moves.ts'
+import type { SavedJob, ShardProgress } from './job-file.ts'
 import type { Job, ReplayJobs } from './jobs.ts'
 import { Pace } from './pace.ts'
 import type { RunReplay } from './replay.ts'
 
 /** How often a replay looks whether segments went, whether more may be sent, and whether it is done. */
 const LOOK_MS = 50
+/** How often what was sent is remembered: so much at most is sent again, with its ids, after a crash. */
+const SAVE_MS = 1000
 
 export interface QueueReplayOptions {
   readonly clock: Clock
@@ -60,18 +63,63 @@ export class QueueReplays implements QueueReplaySource {
     const toMs = timeOf('to_time', request.toTime ?? 'newest', nowMs)
     const ranges = shards.map(({ cursor, shardLog }) => rangeOf(shardLog, cursor, fromMs, toMs))
     const destination = `${route}/${output}`
+    const { isDryRun, perSecond } = request
     const where = `appended from ${request.from}${request.toTime === null ? '' : ` to ${request.toTime}`}`
-    const { isDryRun } = request
-    const spec = { kind: 'queue_replay', source: destination, to: null, where, isDryRun } as const
+    const all = { to: null, limit: Number.MAX_SAFE_INTEGER }
+    const source = destination
+    const spec = { kind: 'queue_replay', source, where, isDryRun, perSecond, ...all } as const
     return jobs.start(spec, async (job) => {
       for (const { end, first } of ranges) {
         job.total += end - first
         job.countMatch('retained', destination, end - first)
       }
-      if (isDryRun) return
-      // Shards share the rate: each has its part.
-      const perSecond = request.perSecond === null ? null : request.perSecond / ranges.length
-      await Promise.all(ranges.map((range) => this.#replay(job, destination, range, perSecond)))
+      if (!isDryRun) await this.#replayAll(job, ranges)
+    })
+  }
+
+  /** A job that the process before left: what it had not sent of each shard. Throws MR_USAGE when it cannot go on. */
+  resume({ progress, source }: SavedJob): (job: Job) => Promise<void> {
+    const [route = '', output = ''] = source.split('/')
+    const shards = this.#options.shardsOf(route, output)
+    if (shards.length === 0)
+      throw new MillraceError('MR_USAGE', `no destination "${source}" any more`)
+    const ranges = progress.flatMap(({ endOffset, log, nextOffset, shardNumber }) => {
+      const found = shards.find(
+        ({ shardLog }) => shardLog.log === log && shardLog.shardNumber === shardNumber
+      )
+      if (found === undefined) return []
+      return { shardLog: found.shardLog, first: nextOffset, end: endOffset }
+    })
+    return (job) => this.#replayAll(job, ranges)
+  }
+
+  /** Segments are held before it returns for the first time. */
+  async #replayAll(job: Job, ranges: readonly ReplayRange[]): Promise<void> {
+    const { clock } = this.#options
+    const { perSecond, source } = job.spec
+    // Where a shard is gone, all of it was sent.
+    job.progress = ranges.map(({ end, first, shardLog }) => ({
+      log: shardLog.log,
+      shardNumber: shardLog.shardNumber,
+      nextOffset: first,
+      endOffset: end,
+      sendingEnd: 0,
+      sendingCount: 0
+    }))
+    const saving = { cancel: () => {} }
+    const save = () => {
+      job.checkpoint()
+      saving.cancel = clock.after(SAVE_MS, save)
+    }
+    // Shards share the rate: each has its part.
+    const rate = perSecond === null ? null : perSecond / ranges.length
+    const running = ranges.map((range, index) =>
+      this.#replay(job, source, range, rate, job.progress[index])
+    )
+    save()
+    await Promise.all(running).finally(() => {
+      saving.cancel()
+      job.checkpoint()
     })
   }
 
@@ -79,7 +127,8 @@ export class QueueReplays implements QueueReplaySource {
     job: Job,
     destination: string,
     { end, first, shardLog }: ReplayRange,
-    perSecond: number | null
+    perSecond: number | null,
+    place: ShardProgress | undefined
   ): Promise<void> {
     if (first >= end) return
     const { clock, run } = this.#options
@@ -100,6 +149,7 @@ export class QueueReplays implements QueueReplaySource {
         onLane: (lane) => {
           const look = () => {
             account.look(hold)
+            if (place !== undefined) place.nextOffset = account.lowOffset
             lane.wake()
             looking.cancel = clock.after(LOOK_MS, look)
           }
@@ -107,6 +157,7 @@ export class QueueReplays implements QueueReplaySource {
         }
       }).finally(() => looking.cancel())
     } finally {
+      if (place !== undefined) place.nextOffset = account.lowOffset
       job.signal.removeEventListener('abort', stop)
       shardLog.release(hold)
     }
