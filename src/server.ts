@@ -20,6 +20,7 @@ import { DeadLetterLogs } from './server/letters/dead-letter-logs.ts'
 import { ParkLogs } from './server/park/logs.ts'
 import { STOP_MS_MAX } from './server/process-end.ts'
 import { LiveQueueChanges } from './server/queues/changes.ts'
+import { LiveImports } from './server/queues/live-import.ts'
 import { JobFile } from './server/replay/job-file.ts'
 import { ReplayJobs } from './server/replay/jobs.ts'
 import { LetterJobs } from './server/replay/letter-jobs.ts'
@@ -304,6 +305,11 @@ class Parts {
       freeSpace: this.#freeSpace,
       destinations: this.delivery.destinations,
       changes: new LiveQueueChanges({ store: this.store, delivery: this.delivery }),
+      imports: new LiveImports({
+        config: this.#config,
+        store: this.store,
+        delivery: this.delivery
+      }),
       leftovers: () => ({
         orphans: this.store.orphans,
         removed: this.store.removed,

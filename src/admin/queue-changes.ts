@@ -4,7 +4,7 @@
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { MillraceError } from '../core/errors.ts'
-import type { CursorChoice, QueueChanges } from './status.ts'
+import type { CursorChoice, ImportSource, QueueChanges } from './status.ts'
 
 type Query = Readonly<Record<string, string | undefined>>
 type Guard = { preHandler(request: FastifyRequest, reply: FastifyReply): Promise<void> }
@@ -23,6 +23,30 @@ export function addQueueChanges(app: FastifyInstance, guard: Guard, changes: Que
   post('cursor', (query) => changes.moveCursor(choiceOf(query), text(query, 'to')))
   post('skip', (query) => changes.skip(choiceOf(query), whole(query, 'first'), whole(query, 'end')))
   post('drop', (query) => changes.drop(text(query, 'log'), query['yes'] === 'true'))
+}
+
+/** An export as the body of the request, read as it comes: what stands in it is checked to its last line. */
+export function addQueueImport(app: FastifyInstance, guard: Guard, imports: ImportSource): void {
+  app.addContentTypeParser('application/x-ndjson', (_, payload, done) => done(null, payload))
+  const options = { ...guard, bodyLimit: Number.MAX_SAFE_INTEGER }
+  app.post<{ Querystring: Query; Body: AsyncIterable<Uint8Array> }>(
+    '/api/v1/queues/import',
+    options,
+    async ({ body, query }, reply) => {
+      try {
+        const sum = text(query, 'sum')
+        if (!/^[0-9a-f]{64}$/.test(sum)) {
+          throw new MillraceError('MR_USAGE', '"sum" of the query is no SHA-256 in hex')
+        }
+        return await imports.take(text(query, 'route'), sum, body)
+      } catch (error) {
+        if (!(error instanceof MillraceError)) throw error
+        // What is left of the body is not read.
+        reply.header('connection', 'close')
+        return await reply.code(409).send({ error: `${error.code} ${error.message}` })
+      }
+    }
+  )
 }
 
 const choiceOf = (query: Query): CursorChoice => ({

@@ -12,7 +12,7 @@ import { formatListenAddress, type ListenAddress } from '../net/listen-address.t
 import { listenUnix } from '../net/unix-socket.ts'
 import { addLetterRoutes } from './letter-routes.ts'
 import { PAGE_POLICY, renderPage } from './page.ts'
-import { addQueueChanges } from './queue-changes.ts'
+import { addQueueChanges, addQueueImport } from './queue-changes.ts'
 import type { AdminSource, Health } from './status.ts'
 
 export interface AdminOptions {
@@ -113,6 +113,7 @@ export class AdminServer {
       preHandler: (request: FastifyRequest, reply: FastifyReply) => this.#guard(request, reply)
     }
     addQueueChanges(this.#app, guard, source.changes)
+    addQueueImport(this.#app, guard, source.imports)
     this.#app.get('/api/v1/store', guard, () => source.store())
     addLetterRoutes(this.#app, source, guard)
   }

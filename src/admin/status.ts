@@ -233,6 +233,23 @@ export interface CursorChange {
   readonly pending: number
 }
 
+export interface ImportOutcome {
+  readonly route: string
+  readonly shard: string
+  readonly records: number
+  readonly bytes: number
+  /** Offsets that they got: [firstOffset, endOffset). */
+  readonly firstOffset: number
+  readonly endOffset: number
+  /** Records that the export could not read. */
+  readonly lost: number
+}
+
+/** Takes an export into a route of the running server, all of it or nothing. `sum`: SHA-256 of its lines, hex. */
+export interface ImportSource {
+  take(routeId: string, sum: string, pieces: AsyncIterable<Uint8Array>): Promise<ImportOutcome>
+}
+
 export interface AdoptOutcome extends OrphanStatus {
   readonly route: string
   /** Whether a running server drains it now; else the next start does. */
@@ -276,6 +293,7 @@ export interface AdminSource {
   readonly version: string
   readonly startedMs: number
   readonly changes: QueueChanges
+  readonly imports: ImportSource
   store(): StoreInfo
   liveness(): Health
   readiness(): Health

@@ -2,6 +2,8 @@
 // One request to the admin server of a running Millrace, over TCP or its Unix socket.
 
 import { type IncomingMessage, request } from 'node:http'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { systemClock } from '../core/clock.ts'
 import { errnoOf, errorText, MillraceError } from '../core/errors.ts'
 import type { AdminOptions } from './options.ts'
@@ -10,6 +12,8 @@ import type { AdminOptions } from './options.ts'
 const ANSWER_MS = 5_000
 /** Changes may take as long as the work behind them. */
 const CHANGE_MS = 600_000
+/** A body of any length is sent and stored before the answer. */
+const SEND_MS = 24 * 3600 * 1000
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024
 
 export interface AdminAnswer {
@@ -56,10 +60,14 @@ function openAdmin(
   options: AdminOptions,
   method: 'GET' | 'POST',
   path: string,
-  limitMs: number
+  limitMs: number,
+  body: AsyncIterable<Uint8Array> | null = null
 ): Promise<IncomingMessage> {
   const target = adminTarget(options.admin)
-  const headers = options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }
+  const headers = {
+    ...(options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }),
+    ...(body === null ? {} : { 'content-type': 'application/x-ndjson' })
+  }
   return new Promise((resolve, reject) => {
     const asked = request(
       { ...target, method, path, headers: { host: 'localhost', ...headers } },
@@ -75,8 +83,22 @@ function openAdmin(
       cancel()
       reject(noAnswer(options, error))
     })
-    asked.end()
+    if (body === null) asked.end()
+    // An answer before the end of the body, or none at all, is told above.
+    else void pipeline(Readable.from(body), asked).catch(() => undefined)
   })
+}
+
+/** Sends a body as it comes; the answer is JSON, as of `askAdminJson`. */
+export async function sendAdmin(
+  options: AdminOptions,
+  path: string,
+  body: AsyncIterable<Uint8Array>
+): Promise<unknown> {
+  const response = await openAdmin(options, 'POST', path, SEND_MS, body)
+  const text = await textOf(response)
+  if (response.statusCode === 200) return JSON.parse(text)
+  throw answered(response.statusCode ?? 0, text)
 }
 
 async function textOf(response: IncomingMessage): Promise<string> {

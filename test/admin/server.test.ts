@@ -76,6 +76,7 @@ function source(changes: Partial<AdminSource> = {}): AdminSource {
   return {
     version: '1.2.3',
     changes: CHANGES,
+    imports: { take: () => Promise.reject(new Error('no import was asked for')) },
     startedMs: 1_700_000_000_000 - 3_600_000,
     store: () => ({ dataDir: '/data', durability: { app: 'sync' } }),
     liveness: () => ({ isOk: true, reasons: [] }),

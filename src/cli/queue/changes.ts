@@ -2,6 +2,7 @@
 // `millrace queue adopt`, `cursor set`, `skip`, `drop`, `import`: commands that change queues, of the running server, or with
 // --data-dir of a store whose server is stopped. Each prints what it did, in numbers.
 
+import { createReadStream, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { type Command, InvalidArgumentError } from 'commander'
 import type {
@@ -9,6 +10,7 @@ import type {
   CursorChange,
   CursorChoice,
   DropOutcome,
+  ImportOutcome,
   OrphanStatus,
   QueueChanges
 } from '../../admin/status.ts'
@@ -16,9 +18,10 @@ import { EXIT } from '../../core/errors.ts'
 import { formatBytes } from '../../core/units.ts'
 import type { OutputLog } from '../../plugin/output.ts'
 import type { OfflineStoreOptions } from '../../server/queues/offline-store.ts'
-import { askAdminJson } from '../admin-client.ts'
+import { askAdminJson, sendAdmin } from '../admin-client.ts'
 import { type CliIo, Exit } from '../io.ts'
 import {
+  type AdminOptions,
   type ConfigOptions,
   type DirectoryOptions,
   withAdminOptions,
@@ -70,15 +73,17 @@ export function addQueueChanges(queue: Command, cursor: Command, io: CliIo): voi
     .argument('<queue>', 'route that is gone, or a log as `queue ls` names it: dlq/out.old')
     .option('--yes', 'do it')
     .action((name: string, options: ChangeOptions & { yes?: boolean }) => drop(name, options, io))
-  withConfigOptions(queue.command('import'))
-    .description('store the records of an export in a queue; the server must be stopped')
+  withConfigOptions(withAdminOptions(queue.command('import')))
+    .description(
+      'store the records of an export in a queue: of the running server, or with -c of a store whose server is stopped'
+    )
     .argument('<file>', 'what `queue export` wrote')
     .requiredOption('--route <route>', 'route whose outputs get the records')
     .option('--json', 'as JSON')
     .action((file: string, options: ImportWords) => importFile(file, options, io))
 }
 
-interface ImportWords extends ConfigOptions {
+interface ImportWords extends ConfigOptions, AdminOptions {
   readonly route: string
   readonly json?: boolean
 }
@@ -172,21 +177,53 @@ async function drop(
 }
 
 async function importFile(file: string, options: ImportWords, io: CliIo): Promise<void> {
-  const { requireConfig } = await import('../config-source.ts')
-  const { importRecords } = await import('../../server/queues/import-records.ts')
-  const { config } = requireConfig([], options, io)
-  const outcome = await importRecords({
-    config,
-    routeId: options.route,
-    path: resolve(io.workingDirectory, file),
-    log: logOf(io),
-    version: packageVersion()
-  })
+  const path = resolve(io.workingDirectory, file)
+  const isStopped = options.config.length > 0 || options.configDir !== undefined
+  const outcome = await (isStopped ? importOffline : importLive)(path, options, io)
   if (isPrinted(outcome, options, io)) return
   const { bytes, endOffset, firstOffset, lost, records, route, shard } = outcome
   const place = `route ${route}, shard ${shard}, offsets ${firstOffset} to ${endOffset - 1}`
   const holes = lost === 0 ? '' : `; ${lost} more could not be read when they were exported`
   io.out(`${records} records (${formatBytes(bytes)}) imported: ${place}${holes}\n`)
+}
+
+async function importOffline(
+  path: string,
+  options: ImportWords,
+  io: CliIo
+): Promise<ImportOutcome> {
+  const { requireConfig } = await import('../config-source.ts')
+  const { importRecords } = await import('../../server/queues/import-records.ts')
+  const { config } = requireConfig([], options, io)
+  const { route: routeId } = options
+  return await importRecords({ config, routeId, path, log: logOf(io), version: packageVersion() })
+}
+
+/** The file is read twice: it is checked here before a byte of it is sent. */
+async function importLive(path: string, options: ImportWords, io: CliIo): Promise<ImportOutcome> {
+  const { measureExport } = await import('../../server/queues/import-records.ts')
+  const { sum } = measureExport(path)
+  const query = new URLSearchParams({ route: options.route, sum })
+  const pieces = withProgress(createReadStream(path), statSync(path).size, io)
+  // The server of the same version answers in this shape.
+  return (await sendAdmin(options, `/api/v1/queues/import?${query}`, pieces)) as ImportOutcome
+}
+
+async function* withProgress(
+  pieces: AsyncIterable<Uint8Array>,
+  byteCount: number,
+  io: CliIo
+): AsyncGenerator<Uint8Array> {
+  let sentBytes = 0
+  let shown = -1
+  for await (const piece of pieces) {
+    yield piece
+    sentBytes += piece.length
+    const share = Math.floor((100 * sentBytes) / byteCount)
+    if (io.isTerminal === true && share > shown) io.error(`\r${share}%  `)
+    shown = share
+  }
+  if (io.isTerminal === true) io.error('\r')
 }
 
 /** Asks the running server, or does it itself in a directory that it locks. */

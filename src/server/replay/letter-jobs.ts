@@ -137,6 +137,10 @@ export class LetterJobs implements LetterSource {
       let leftCount = place.sendingCount
       for await (const found of letters(job, shard, place)) {
         const isCounted = found.kind === 'letter' && found.offset < sendingEnd
+        if (found.kind === 'letter' && !isCounted) {
+          job.stored += leftCount
+          leftCount = 0
+        }
         if (job.matched >= limit && !isCounted) break
         if (found.kind === 'hole') {
           if (!isDryRun) shard.passHole(found)

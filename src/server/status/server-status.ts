@@ -5,6 +5,7 @@ import type {
   AdminSource,
   CursorStatus,
   Health,
+  ImportSource,
   JobSource,
   LetterSource,
   QueueChanges,
@@ -34,6 +35,7 @@ export interface StatusOptions {
   readonly freeSpace: Pick<FreeSpace, 'shortOf'>
   readonly destinations: readonly Destination[]
   readonly changes: QueueChanges
+  readonly imports: ImportSource
   /** What old configurations left. */
   readonly leftovers: () => Pick<QueuesStatus, 'orphans' | 'removed' | 'parked' | 'letters'>
   readonly letters: LetterSource
@@ -66,6 +68,10 @@ export class ServerStatus implements AdminSource {
 
   get changes(): QueueChanges {
     return this.#options.changes
+  }
+
+  get imports(): ImportSource {
+    return this.#options.imports
   }
 
   setAddresses(addresses: Addresses): void {

@@ -100,6 +100,25 @@ export function openAdoptedShard(
   return openShard(context, place, destinations)
 }
 
+/** Makes the log of an import, to be adopted by the route when it is whole. Every output of the route takes all of it. */
+export function openImportShard(
+  context: StoreContext,
+  route: RouteConfig,
+  log: string
+): OpenedShard {
+  const { durability, id, to } = route
+  const place = {
+    log,
+    shardNumber: 0,
+    route: id,
+    label: shardLabel(0),
+    durability,
+    retirement: null
+  }
+  const destinations = to.map((destination) => ({ ...destination, startAt: 'oldest' as const }))
+  return openShard(context, place, destinations)
+}
+
 /** A destination that a route has no more stops holding its segments, and begins anew should it come back. */
 function archiveGone(
   context: StoreContext,

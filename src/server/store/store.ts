@@ -174,10 +174,19 @@ export class Store {
       const names = this.#orphans.map((each) => routeOf(each.log)).join(', ') || 'none'
       throw new MillraceError('MR_USAGE', `${orphan} is no orphaned route; orphans are: ${names}`)
     }
+    return this.attach(log, route)
+  }
+
+  /** Gives a log that nobody has to a route. */
+  attach(log: string, route: RouteConfig): readonly OpenedShard[] {
     const opened = this.#openAdopted(log, route)
-    this.#writeAdoptions(withAdoption(this.#adoptions, log, routeId))
+    this.#writeAdoptions(withAdoption(this.#adoptions, log, route.id))
     this.forgetOrphan(log)
     return opened
+  }
+
+  isAdopted(log: string): boolean {
+    return this.#adoptions.has(log)
   }
 
   /** It was adopted or deleted. */

@@ -67,7 +67,13 @@ export type ExportItem =
   | ({ readonly kind: 'header' } & ExportHeader)
   | ({ readonly kind: 'run' } & ExportRun)
   | ({ readonly kind: 'hole' } & ExportHole)
-  | { readonly kind: 'end'; readonly recordCount: number; readonly lostCount: number }
+  | {
+      readonly kind: 'end'
+      readonly recordCount: number
+      readonly lostCount: number
+      /** SHA-256 over all lines before, hex. */
+      readonly sum: string
+    }
 
 /** Lines with their line feeds, in the order: header, runs and holes, end. */
 export class ExportEncoder {
@@ -200,11 +206,12 @@ export class ExportDecoder {
         `${this.#recordCount} records and ${this.#lostCount} lost were read, the last line says ${recordCount} and ${lostCount}`
       )
     }
-    if (fields.text('sha256') !== this.#sum.digest('hex')) {
+    const sum = this.#sum.digest('hex')
+    if (fields.text('sha256') !== sum) {
       throw fields.wrong('the sum of the lines is another one: the stream was changed')
     }
     this.#isEnded = true
-    return { kind: 'end', recordCount, lostCount }
+    return { kind: 'end', recordCount, lostCount, sum }
   }
 }
 
