@@ -73,7 +73,6 @@ export class Acceptor {
     const waiting: Waiting = { raw, peer: peerOf(raw), cancel: () => {} }
     this.#waiting.set(raw, waiting)
     raw.on('error', () => {})
-    raw.once('close', () => this.#forget(raw))
     if (proxy === null) this.#handOn(waiting)
     else this.#readHeader(waiting, proxy)
   }
@@ -133,6 +132,10 @@ export class Acceptor {
       return
     }
     const { clock } = this.#options
+    const onClose = (): void => {
+      this.#forget(raw)
+    }
+    raw.once('close', onClose)
     waiting.cancel = readProxyHeader(raw, mode === 'required', clock, (outcome) => {
       if (outcome.kind === 'failed') {
         this.#refuseHeader(waiting, outcome.reason, outcome.bytes, outcome.detail)
@@ -143,6 +146,8 @@ export class Acceptor {
         if (outcome.kind === 'header' && outcome.peer !== null) {
           waiting.peer = { ...peer, ...outcome.peer, proxyAddress: peer.address }
         }
+        // From here the endpoint says how it ends.
+        raw.off('close', onClose)
         this.#handOn(waiting)
       }
     })

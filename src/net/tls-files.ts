@@ -51,7 +51,8 @@ export async function readTlsMaterial(tls: ListenerTls): Promise<TlsMaterial> {
   try {
     createSecureContext(context)
   } catch (error) {
-    throw failed(`${key_file} is no key of the certificate ${cert_file}: ${reasonOf(error)}`, error)
+    const reason = reasonOf(error, key_passphrase !== undefined)
+    throw failed(`${key_file} is no key of the certificate ${cert_file}: ${reason}`, error)
   }
   return {
     context,
@@ -99,11 +100,12 @@ function certificatesOf(
 }
 
 /** OpenSSL's reasons in words that lead to the mistake. */
-function reasonOf(error: unknown): string {
+function reasonOf(error: unknown, hasPassphrase: boolean): string {
   const text = errorText(error)
   if (/key values mismatch|key type mismatch/i.test(text)) return 'the two do not belong together'
-  if (/bad decrypt|bad_decrypt/i.test(text)) return 'key_passphrase is wrong'
-  if (/interrupted or cancelled|passphrase/i.test(text)) return 'it needs key_passphrase'
+  if (/bad decrypt|interrupted or cancelled|passphrase/i.test(text)) {
+    return hasPassphrase ? 'key_passphrase is wrong' : 'it needs key_passphrase'
+  }
   if (/no start line|unsupported/i.test(text)) return 'it holds no private key in PEM form'
   return text
 }

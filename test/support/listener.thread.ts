@@ -14,7 +14,12 @@ const listener = await Listener.open({
   keepaliveMs: 0,
   clock: systemClock,
   proxy: null,
-  tls: workerData.tls ?? null,
+  tls: workerData.tls && {
+    tls: workerData.tls,
+    ticketSecret: Buffer.alloc(32, 1),
+    scope: 'test',
+    onNews: () => {}
+  },
   hasRoom: () => true,
   onRefused: () => {},
   onProxyFailed: () => {},
