@@ -15,7 +15,15 @@ t.test('addresses and networks of both families, mapped ones and zones', (t) => 
 })
 
 t.test('what is neither is refused with the text', (t) => {
-  for (const text of ['', 'host', '10.0.0.0/33', '10.0.0/8', '::/129', '10.0.0.0/8/8', '1.2.3.4/']) {
+  for (const text of [
+    '',
+    'host',
+    '10.0.0.0/33',
+    '10.0.0/8',
+    '::/129',
+    '10.0.0.0/8/8',
+    '1.2.3.4/'
+  ]) {
     t.throws(() => new AddressSet([text]), { code: 'MR_CONFIG_INVALID', message: `"${text}"` })
   }
   t.end()

@@ -1,5 +1,7 @@
 import fs from 'node:fs'
+import fsp from 'node:fs/promises'
 import net from 'node:net'
+import path from 'node:path'
 import { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
 import { systemClock } from '../../src/core/clock.ts'
@@ -235,6 +237,37 @@ t.test(
     t.notOk(fs.existsSync(path), 'the path is free after the close')
   }
 )
+
+t.test('C22 with umask 000 no moment shows the Unix socket with more than its mode', async (t) => {
+  const directory = shortDir(t)
+  const final = `${directory}/s.sock`
+  const umask = process.umask(0)
+  t.teardown(() => process.umask(umask))
+  const server = net.createServer()
+  const bound: { path: string; isPrivate: boolean; isThere: boolean }[] = []
+  // From the bind to the rename the socket lies where nobody else can go.
+  server.on('listening', () => {
+    const staged = String(server.address())
+    const mode = fs.statSync(path.dirname(staged)).mode & 0o777
+    bound.push({ path: staged, isPrivate: mode === 0o700, isThere: fs.existsSync(final) })
+  })
+  const rename = fsp.rename
+  const modes: number[] = []
+  t.teardown(() => {
+    fsp.rename = rename
+  })
+  fsp.rename = (from, to) => {
+    modes.push(fs.statSync(from).mode & 0o777)
+    return rename(from, to)
+  }
+  const unix = { mode: 0o600, uid: null, gid: null }
+  const listener = await Listener.open(options(`unix://${final}`, { unix }), server)
+  t.match(bound, [{ isPrivate: true, isThere: false }])
+  t.not(bound[0]?.path, final)
+  t.same(modes, [0o600], 'it gets its name when it has its mode')
+  t.equal(fs.statSync(final).mode & 0o777, 0o600)
+  await listener.close()
+})
 
 t.test('C22 the Unix socket has its mode and nothing is left beside it', async (t) => {
   const directory = shortDir(t)

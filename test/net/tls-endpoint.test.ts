@@ -113,7 +113,8 @@ function connect(port: number, options: tls.ConnectionOptions = {}): Client {
   return { socket, secured, closed, read }
 }
 
-const serialSeen = ({ socket }: Client): string => socket.getPeerX509Certificate()?.serialNumber ?? ''
+const serialSeen = ({ socket }: Client): string =>
+  socket.getPeerX509Certificate()?.serialNumber ?? ''
 
 t.test('bytes come through in pieces of the read buffer, and an ack after the end', async (t) => {
   const { port, peers } = await serve(t, tlsFolder(t).tls)
@@ -279,24 +280,27 @@ for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
   })
 }
 
-t.test('an optional certificate may be missing, and one that is shown has to be good', async (t) => {
-  const { failures, peers, port } = await serve(t, tlsFolder(t, { client_auth: 'optional' }).tls)
-  const none = connect(port)
-  none.socket.write('hello')
-  t.equal(await none.read(5), 'hello')
-  const good = connect(port, identity('client'))
-  good.socket.write('hello')
-  t.equal(await good.read(5), 'hello')
-  t.match(peers, [{ certificate: null }, { certificate: { commonName: 'agent-1' } }])
-  const stranger = connect(port, identity('stranger'))
-  stranger.socket.write('hello')
-  await stranger.closed
-  await until(() => failures.length > 0)
-  t.match(failures, [{ reason: 'certificate_refused' }])
-  t.equal(await stranger.read(1), '')
-  none.socket.destroy()
-  good.socket.destroy()
-})
+t.test(
+  'an optional certificate may be missing, and one that is shown has to be good',
+  async (t) => {
+    const { failures, peers, port } = await serve(t, tlsFolder(t, { client_auth: 'optional' }).tls)
+    const none = connect(port)
+    none.socket.write('hello')
+    t.equal(await none.read(5), 'hello')
+    const good = connect(port, identity('client'))
+    good.socket.write('hello')
+    t.equal(await good.read(5), 'hello')
+    t.match(peers, [{ certificate: null }, { certificate: { commonName: 'agent-1' } }])
+    const stranger = connect(port, identity('stranger'))
+    stranger.socket.write('hello')
+    await stranger.closed
+    await until(() => failures.length > 0)
+    t.match(failures, [{ reason: 'certificate_refused' }])
+    t.equal(await stranger.read(1), '')
+    none.socket.destroy()
+    good.socket.destroy()
+  }
+)
 
 t.test('changed authorities count for new connections and for resumed sessions', async (t) => {
   const folder = tlsFolder(t, { client_auth: 'required' })

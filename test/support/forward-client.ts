@@ -1,6 +1,7 @@
 // A raw connection of tests: bytes out, bytes in, and how it ended.
 
 import net from 'node:net'
+import tls from 'node:tls'
 import { parseListenAddress } from '../../src/net/listen-address.ts'
 
 export class ForwardClient {
@@ -30,8 +31,22 @@ export class ForwardClient {
     })
   }
 
-  static async connect(address: string): Promise<ForwardClient> {
+  /** `options`: for addresses of TLS. */
+  static async connect(
+    address: string,
+    options: tls.ConnectionOptions = {}
+  ): Promise<ForwardClient> {
     const parsed = parseListenAddress(address)
+    if (parsed.kind === 'tcp' && parsed.isTls) {
+      const { host, port } = parsed
+      const secured = tls.connect({ host, port, ...options })
+      const client = new ForwardClient(secured)
+      await new Promise<void>((resolve) => {
+        secured.once('close', () => resolve())
+        secured.once('secureConnect', resolve)
+      })
+      return client
+    }
     const socket = new net.Socket({ allowHalfOpen: false })
     const client = new ForwardClient(socket)
     await new Promise<void>((resolve) => {
