@@ -86,7 +86,9 @@ function connect(port: number, options: tls.ConnectionOptions = {}): Client {
   let text = ''
   let code = ''
   const changed: (() => void)[] = []
-  const wake = () => changed.splice(0).forEach((resolve) => resolve())
+  const wake = () => {
+    for (const resolve of changed.splice(0)) resolve()
+  }
   socket.on('data', (chunk) => {
     text += chunk
     wake()
