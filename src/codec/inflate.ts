@@ -1,11 +1,15 @@
 // Step 2. Runs on: ingest.
 // Compressed bodies of senders: gzip with any number of members and trailing zeros, zstd with any number of frames and
 // skippable frames (senders compress each append by itself). The magic decides, not what the sender says. Output is bounded
-// while it is made. What fits one step is inflated at once; the rest in steps, other connections in between.
-// Trap: Node's zstd functions stop after the first frame without an error, hence the loop over frames.
+// while it is made. What fits one step is inflated at once; the rest in steps, other connections in between, from a source
+// that need not be in memory. Traps: Node's zstd functions stop after the first frame without an error, hence the walk over
+// frames (zstd-frames.ts); a frame may ask for a window of 128 MiB, hence WINDOW_LOG_MAX.
 
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import zlib from 'node:zlib'
-import { errnoOf } from '../core/errors.ts'
+import { errnoOf, MillraceError } from '../core/errors.ts'
+import { type ByteSource, bytesFrom, frameAt, isZstdMagic } from './zstd-frames.ts'
 
 export type Compression = 'gzip' | 'zstd'
 
@@ -18,28 +22,37 @@ export type InflateFailure =
 export type Inflated =
   | { readonly kind: 'done' }
   | { readonly kind: 'failed'; readonly reason: InflateFailure }
+  /** Who takes the parts wants no more. */
+  | { readonly kind: 'stopped' }
+
+/** Takes at most INFLATE_STEP_BYTES_MAX at once; `stop`: no more. */
+export type TakePart = (part: Buffer) => TakeAnswer | Promise<TakeAnswer>
+type TakeAnswer = 'stop' | undefined
 
 /** Bytes out of one step; bounds what one message may take of a turn of the event loop (about 1 ms). */
 export const INFLATE_STEP_BYTES_MAX = 1024 * 1024
 /** Above this much input a body goes through the stepwise way at once. */
 const STEP_INPUT_BYTES_MAX = 256 * 1024
 
-const ZSTD_MAGIC = 0xfd2fb528
-/** Skippable frames have the magics 0x184d2a50 to 0x184d2a5f, then a length. */
-const ZSTD_SKIPPABLE = 0x184d2a5
-const ZSTD_SKIPPABLE_HEADER_BYTES = 8
+/** Read from a source at once. */
+const SOURCE_STEP_BYTES = 256 * 1024
+/** Frames of one turn of the event loop: empty ones cost about 20 us each. */
+const FRAMES_PER_TURN = 64
+/** Frames of one body. A sender makes one of each append; more are an attack on the CPU. */
+const FRAMES_MAX = 262_144
+/** Largest window of a frame, 16 MiB: what levels up to 19 ask for fits. */
+const WINDOW_LOG_MAX = 24
+const ZSTD_PARAMS = { [zlib.constants.ZSTD_d_windowLogMax]: WINDOW_LOG_MAX }
 
 const DONE: Inflated = { kind: 'done' }
 const UNDECODABLE: Inflated = { kind: 'failed', reason: 'undecodable' }
 const TOO_LARGE: Inflated = { kind: 'failed', reason: 'too_large' }
+const STOPPED: Inflated = { kind: 'stopped' }
 
 /** What the first bytes say; null: not compressed. No MessagePack entry starts with 1f or 28. */
 export function compressionOf(body: Buffer): Compression | null {
   if (body.length >= 2 && body[0] === 0x1f && body[1] === 0x8b) return 'gzip'
-  if (body.length >= 4) {
-    const magic = body.readUInt32LE(0)
-    if (magic === ZSTD_MAGIC || magic >>> 4 === ZSTD_SKIPPABLE) return 'zstd'
-  }
+  if (body.length >= 4 && isZstdMagic(body.readUInt32LE(0))) return 'zstd'
   return null
 }
 
@@ -57,155 +70,141 @@ export function inflateAtOnce(
   if (compression === 'gzip') {
     result = caught(() => parts.push(zlib.gunzipSync(body, { maxOutputLength: stepBytesMax })))
   } else {
-    const frames = new ZstdFrames(body)
-    result = frames.step(stepBytesMax, (part) => parts.push(part))
-    if (result.kind === 'done' && !frames.isAtEnd) return null
+    const small = unzstdAtOnce(body, stepBytesMax, parts)
+    if (small === null) return null
+    result = small
   }
   if (result.kind === 'failed' && result.reason === 'too_large') return null
   if (result.kind === 'done') for (const part of parts) take(part)
   return result
 }
 
-/** Inflates a body of any length. `body` must stay as it is until the promise settles; `take` gets at most 1 MiB at once. */
+/** Inflates a body of any length. `source` must stay readable until the promise settles; its errors reject. */
 export function inflateInSteps(
   compression: Compression,
-  body: Buffer,
+  source: ByteSource,
   outputBytesMax: number,
-  take: (part: Buffer) => void
+  take: TakePart
 ): Promise<Inflated> {
-  return compression === 'gzip'
-    ? gunzipInSteps(body, outputBytesMax, take)
-    : unzstdInSteps(body, outputBytesMax, take)
+  if (compression === 'zstd') return unzstdInSteps(source, outputBytesMax, take)
+  const gunzip = zlib.createGunzip({ chunkSize: SOURCE_STEP_BYTES })
+  return drain(gunzip, source, 0, source.byteCount, outputBytesMax, take)
 }
 
-function gunzipInSteps(
-  body: Buffer,
-  outputBytesMax: number,
-  take: (part: Buffer) => void
-): Promise<Inflated> {
-  const { promise, resolve } = Promise.withResolvers<Inflated>()
-  const gunzip = zlib.createGunzip({ chunkSize: INFLATE_STEP_BYTES_MAX })
-  let byteCount = 0
-  gunzip.on('data', (part: Buffer) => {
-    byteCount += part.length
-    if (byteCount > outputBytesMax) {
-      gunzip.destroy()
-      resolve(TOO_LARGE)
-    } else take(part)
-  })
-  gunzip.on('error', () => resolve(UNDECODABLE))
-  gunzip.on('end', () => resolve(DONE))
-  gunzip.end(body)
-  return promise
-}
-
-async function unzstdInSteps(
-  body: Buffer,
-  outputBytesMax: number,
-  take: (part: Buffer) => void
-): Promise<Inflated> {
-  const frames = new ZstdFrames(body)
+/** Frames up to FRAMES_PER_TURN. Null: more than one step. */
+function unzstdAtOnce(body: Buffer, outputBytesMax: number, parts: Buffer[]): Inflated | null {
+  const source = bytesFrom(body)
   let bytesLeft = outputBytesMax
-  const count = (part: Buffer) => {
-    bytesLeft -= part.length
-    take(part)
-  }
-  while (!frames.isAtEnd) {
-    const result = frames.step(Math.min(INFLATE_STEP_BYTES_MAX, bytesLeft), count)
-    if (result.kind === 'done') {
-      await new Promise((resolve) => setImmediate(resolve))
-      continue
+  let frameCount = 0
+  for (let at = 0; at < body.length; frameCount++) {
+    if (frameCount === FRAMES_PER_TURN) return null
+    const frame = frameAt(source, at)
+    if (frame === null) return UNDECODABLE
+    if (!frame.isSkippable) {
+      const result = unzstdFrame(body.subarray(at, frame.endByte), bytesLeft)
+      if (!Buffer.isBuffer(result)) return result
+      bytesLeft -= result.length
+      parts.push(result)
     }
-    if (result.reason !== 'too_large') return result
-    // One frame larger than a step: libuv's pool inflates it, so that this thread goes on meanwhile.
-    const large = await frames.large(bytesLeft, count)
-    if (large.kind === 'failed') return large
+    at = frame.endByte
   }
   return DONE
 }
 
-/** Walks over the frames of a zstd body. */
-class ZstdFrames {
-  readonly #body: Buffer
-  #startByte = 0
-
-  constructor(body: Buffer) {
-    this.#body = body
+async function unzstdInSteps(
+  source: ByteSource,
+  outputBytesMax: number,
+  take: TakePart
+): Promise<Inflated> {
+  let bytesLeft = outputBytesMax
+  let frameCount = 0
+  const count: TakePart = (part) => {
+    bytesLeft -= part.length
+    return take(part)
   }
-
-  get isAtEnd(): boolean {
-    return this.#startByte >= this.#body.length
+  for (let at = 0; at < source.byteCount; frameCount++) {
+    if (frameCount === FRAMES_MAX) return UNDECODABLE
+    if (frameCount % FRAMES_PER_TURN === 0) await turn()
+    const frame = frameAt(source, at)
+    if (frame === null) return UNDECODABLE
+    const startByte = at
+    at = frame.endByte
+    if (frame.isSkippable) continue
+    const result = await unzstdOne(source, startByte, at, bytesLeft, count)
+    if (result.kind !== 'done') return result
   }
+  return DONE
+}
 
-  /** Frames until `outputBytesMax` are out. `too_large`: the next frame alone has more. */
-  step(outputBytesMax: number, take: (part: Buffer) => void): Inflated {
-    let byteCount = 0
-    while (!this.isAtEnd) {
-      if (this.#skips()) continue
-      let part: Buffer | undefined
-      const result = caught(() => {
-        const options = { info: true, maxOutputLength: Math.max(1, outputBytesMax - byteCount) }
-        // With `info` the result is the output and the engine; the types of Node leave the option out for zstd.
-        const info = zlib.zstdDecompressSync(
-          this.#body.subarray(this.#startByte),
-          options
-        ) as unknown as ZstdInfo
-        part = this.#advance(info)
-      })
-      if (result.kind === 'failed') {
-        return result.reason === 'too_large' && byteCount > 0 ? DONE : result
-      }
-      if (part === undefined) return UNDECODABLE
-      byteCount += part.length
-      take(part)
+/** One frame: at once when it is small, else as a stream. */
+async function unzstdOne(
+  source: ByteSource,
+  startByte: number,
+  endByte: number,
+  bytesLeft: number,
+  take: TakePart
+): Promise<Inflated> {
+  if (endByte - startByte <= STEP_INPUT_BYTES_MAX) {
+    const frame = Buffer.allocUnsafe(endByte - startByte)
+    source.read(frame, startByte)
+    const part = unzstdFrame(frame, Math.min(INFLATE_STEP_BYTES_MAX, bytesLeft))
+    if (Buffer.isBuffer(part)) return (await take(part)) === 'stop' ? STOPPED : DONE
+    if (part.kind !== 'failed' || part.reason !== 'too_large') return part
+  }
+  const stream = zlib.createZstdDecompress({ chunkSize: SOURCE_STEP_BYTES, params: ZSTD_PARAMS })
+  return drain(stream, source, startByte, endByte, bytesLeft, take)
+}
+
+function unzstdFrame(frame: Buffer, outputBytesMax: number): Buffer | Inflated {
+  try {
+    const maxOutputLength = Math.max(1, outputBytesMax)
+    return zlib.zstdDecompressSync(frame, { maxOutputLength, params: ZSTD_PARAMS })
+  } catch (error) {
+    return failureOf(error)
+  }
+}
+
+/** Bytes of the source through a decompressor that works on libuv's threads. */
+async function drain(
+  stream: zlib.Gunzip | zlib.ZstdDecompress,
+  source: ByteSource,
+  startByte: number,
+  endByte: number,
+  outputBytesMax: number,
+  take: TakePart
+): Promise<Inflated> {
+  const input = Readable.from(chunksOf(source, startByte, endByte), { objectMode: false })
+  // Its failures come out of the loop below.
+  const feeding = pipeline(input, stream).catch(() => undefined)
+  let bytesLeft = outputBytesMax
+  try {
+    for await (const part of stream) {
+      // Streams without an encoding give buffers.
+      const bytes = part as Buffer
+      bytesLeft -= bytes.length
+      if (bytesLeft < 0) return TOO_LARGE
+      if ((await take(bytes)) === 'stop') return STOPPED
     }
     return DONE
-  }
-
-  /** The next frame alone, asynchronously. */
-  async large(outputBytesMax: number, take: (part: Buffer) => void): Promise<Inflated> {
-    const { promise, resolve } = Promise.withResolvers<Inflated>()
-    const options = {
-      info: true,
-      maxOutputLength: Math.max(1, outputBytesMax),
-      chunkSize: INFLATE_STEP_BYTES_MAX
-    }
-    zlib.zstdDecompress(this.#body.subarray(this.#startByte), options, (error, output) => {
-      if (error !== null) return resolve(failureOf(error))
-      // See `step`.
-      const part = this.#advance(output as unknown as ZstdInfo)
-      if (part === undefined) return resolve(UNDECODABLE)
-      for (let start = 0; start < part.length; start += INFLATE_STEP_BYTES_MAX) {
-        take(part.subarray(start, start + INFLATE_STEP_BYTES_MAX))
-      }
-      resolve(DONE)
-    })
-    return promise
-  }
-
-  #advance(info: ZstdInfo): Buffer | undefined {
-    if (info.engine.bytesWritten === 0) return undefined
-    this.#startByte += info.engine.bytesWritten
-    return info.buffer
-  }
-
-  /** Passes over one skippable frame. */
-  #skips(): boolean {
-    const rest = this.#body.length - this.#startByte
-    if (rest < ZSTD_SKIPPABLE_HEADER_BYTES) return false
-    if (this.#body.readUInt32LE(this.#startByte) >>> 4 !== ZSTD_SKIPPABLE) return false
-    const byteCount = ZSTD_SKIPPABLE_HEADER_BYTES + this.#body.readUInt32LE(this.#startByte + 4)
-    if (byteCount > rest) return false
-    this.#startByte += byteCount
-    return true
+  } catch (error) {
+    if (error instanceof MillraceError) throw error
+    return UNDECODABLE
+  } finally {
+    stream.destroy()
+    input.destroy()
+    await feeding
   }
 }
 
-interface ZstdInfo {
-  readonly buffer: Buffer
-  /** `bytesWritten`: input that the engine took, which ends with the first frame. */
-  readonly engine: { readonly bytesWritten: number }
+function* chunksOf(source: ByteSource, startByte: number, endByte: number): Generator<Buffer> {
+  for (let at = startByte; at < endByte; at += SOURCE_STEP_BYTES) {
+    const chunk = Buffer.allocUnsafe(Math.min(SOURCE_STEP_BYTES, endByte - at))
+    source.read(chunk, at)
+    yield chunk
+  }
 }
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 function caught(inflate: () => void): Inflated {
   try {

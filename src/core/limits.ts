@@ -8,10 +8,16 @@ const MIB = 1024 * KIB
 export const FRAME_PAYLOAD_BYTES_MAX = 16 * MIB
 /** A message up to this lies in one frame, so that it is stored whole or not at all. */
 export const MESSAGE_IN_ONE_FRAME_BYTES_MAX = 4 * MIB
-/** One message on the wire; a bigger one is refused. Held in kernel memory while it arrives. */
+/** One message in kernel memory: JSON text, or a request body. Longer Forward messages go through a spool file. */
 export const MESSAGE_BYTES_MAX = 32 * MIB
-/** Decompressed body of one message. It has to fit the kernel memory beside the compressed one. */
-export const MESSAGE_DECOMPRESSED_BYTES_MAX = 64 * MIB
+/** Ceiling of max_frame_bytes: places within a message are 32-bit numbers, with room for a read behind them. */
+export const LARGE_MESSAGE_BYTES_MAX = 1024 * MIB
+/** What of a Forward message, and of a body that is inflated, lies in memory; beyond, all of it is in a spool file. */
+export const MESSAGE_IN_MEMORY_BYTES_MAX = 8 * MIB
+/** Long bodies are read, checked and stored in parts of this size, other connections in between. */
+export const MESSAGE_PART_BYTES = MIB
+/** Spool files of one ingest thread together; beyond, only the oldest one grows. */
+export const SPOOL_BYTES_MAX = 2048 * MIB
 /** One record as received; a longer one goes to the dead letters as `too_large`. */
 export const RECORD_BYTES_MAX = 8 * MIB
 /** Depth of maps and arrays within a record. */

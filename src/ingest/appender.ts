@@ -12,10 +12,13 @@ import type {
   AppendOutcome,
   AppendSource,
   DurableListener,
+  LongAppend,
+  LongLetter,
+  LongMessage,
   RefusedBytes,
   Run
 } from '../plugin/input.ts'
-import { encodeInputLetter } from './input-letter.ts'
+import { encodeInputLetter, longInputLetter } from './input-letter.ts'
 import {
   isWhole,
   type LaneGroup,
@@ -24,6 +27,7 @@ import {
   type Splitter,
   sharesOf
 } from './lane-group.ts'
+import { LongMessages } from './long-messages.ts'
 import type { RoomWaiters } from './pressure.ts'
 import { RouteCommits } from './route-commits.ts'
 import type { RouteTarget } from './route-target.ts'
@@ -60,10 +64,20 @@ export class QueueAppender implements Appender {
   /** Unsynced bytes at the last commit, plus what was taken since. */
   #unsyncedBytes = 0
   #isScheduled = false
+  readonly #long: LongMessages
 
   constructor(options: AppenderOptions) {
     this.#options = options
     this.#schedule = options.schedule ?? setImmediate
+    this.#long = new LongMessages({
+      splitter: options.splitter,
+      room: options.room,
+      schedule: this.#schedule,
+      nowMs: () => options.clock.monotonicMs(),
+      sourceBytes: (source) => this.#stateOf(source).bytes,
+      onDropped: (target, message) =>
+        this.#countDropped(target, message.recordCount, message.ingestId !== null)
+    })
   }
 
   append(
@@ -108,6 +122,22 @@ export class QueueAppender implements Appender {
     const target = this.#options.deadLetters(source.inputId)
     const runs = encodeInputLetter(source, letter, this.#options.clock.nowMs())
     return this.#appendTo([target], source, runs, null, listener)
+  }
+
+  appendLong(
+    source: AppendSource,
+    message: LongMessage,
+    listener: DurableListener,
+    storedIn: readonly string[] = NO_LOGS
+  ): LongAppend {
+    const taking = this.#options.router.lookup(source.inputId, message.tag)
+    return this.#long.add(source, without(taking, storedIn), message, listener)
+  }
+
+  refuseLong(source: AppendSource, letter: LongLetter, listener: DurableListener): LongAppend {
+    const target = this.#options.deadLetters(source.inputId)
+    const message = longInputLetter(source, letter, this.#options.clock.nowMs())
+    return this.#long.add(source, [target], message, listener)
   }
 
   onRoom(callback: () => void): void {
@@ -188,10 +218,14 @@ export class QueueAppender implements Appender {
   /** `drop_newest`: what its sender keeps, because it waits for an ack in vain, is refused and not dropped. */
   #drop(target: RouteTarget, runs: readonly Run[], waiter: DurableListener | null): void {
     const recordCount = runs.reduce((sum, run) => sum + run.recordCount, 0)
-    const isKept = waiter !== null && !target.isDroppedAcked
+    this.#countDropped(target, recordCount, waiter !== null)
+    settleLater(waiter, target.isDroppedAcked)
+  }
+
+  #countDropped(target: RouteTarget, recordCount: number, isAwaited: boolean): void {
+    const isKept = isAwaited && !target.isDroppedAcked
     if (isKept) this.#options.onRefused(recordCount)
     else target.control.addDroppedNewest(recordCount)
-    settleLater(waiter, target.isDroppedAcked)
   }
 
   /** One count over all targets of the message, kept while some of them have it and others not. */

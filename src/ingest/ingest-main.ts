@@ -22,6 +22,7 @@ import { RoomWaiters } from './pressure.ts'
 import type { RouteTarget } from './route-target.ts'
 import { Router } from './router.ts'
 import { ShardSet } from './shard-set.ts'
+import { SpoolDirectory } from './spool.ts'
 
 export interface IngestOptions {
   readonly data: IngestThreadData<MillraceConfig>
@@ -46,6 +47,7 @@ export class IngestMain {
   readonly #resends: ResendTable
   readonly #kernel = new ScanKernel()
   readonly #held = new HeldBytes(PARTIAL_BYTES_MAX)
+  readonly #spools: SpoolDirectory
   readonly #log: OutputLog
   #inputs: { readonly id: string; readonly input: Input }[] = []
   #cancelTick = () => {}
@@ -68,6 +70,13 @@ export class IngestMain {
       counters: none,
       post: (message) => options.post(message),
       onRoom: () => this.#room.wake()
+    })
+    this.#spools = new SpoolDirectory({
+      storage,
+      dataDir: data.config.dataDir,
+      minFree: data.config.queue.minFree,
+      threadIndex: data.index,
+      counters: none
     })
     const router = this.#createRouter((input, tag) => this.#warnUnmatched(input, tag))
     // Another one, because what came before is no reason to warn.
@@ -168,6 +177,7 @@ export class IngestMain {
       counters: this.#countersOf(ordinal),
       resends: this.#resends.of(id),
       held: this.#held,
+      spools: this.#spools,
       kernel: this.#kernel,
       ticketSecret: data.ticketSecret,
       reportCertificate: (listener, endsMs) =>

@@ -3,8 +3,8 @@
 // may hold is cut into numbered parts, which are stored whole or not at all like any message.
 
 import { EventTime, encodeValue } from '../codec/msgpack-value.ts'
-import { MESSAGE_IN_ONE_FRAME_BYTES_MAX } from '../core/limits.ts'
-import type { AppendSource, RefusedBytes, Run } from '../plugin/input.ts'
+import { MESSAGE_IN_ONE_FRAME_BYTES_MAX, MESSAGE_PART_BYTES } from '../core/limits.ts'
+import type { AppendSource, LongLetter, LongMessage, RefusedBytes, Run } from '../plugin/input.ts'
 
 /** Room for the other fields of a part within one frame. */
 const PART_BYTES_MAX = MESSAGE_IN_ONE_FRAME_BYTES_MAX - 64 * 1024
@@ -15,23 +15,75 @@ export function encodeInputLetter(
   letter: RefusedBytes,
   nowMs: number
 ): Run[] {
-  const byteCount = letter.bytes.length
-  const partCount = Math.max(1, Math.ceil(byteCount / PART_BYTES_MAX))
+  const facts = factsOf(source, letter, letter.bytes.length, PART_BYTES_MAX, nowMs)
+  return Array.from({ length: facts.partCount }, (_, part) =>
+    partRun(facts, part, letter.bytes.subarray(part * PART_BYTES_MAX, (part + 1) * PART_BYTES_MAX))
+  )
+}
+
+/** The same of bytes that are read part by part. */
+export function longInputLetter(
+  source: AppendSource,
+  letter: LongLetter,
+  nowMs: number
+): LongMessage {
+  const { byteCount, tag } = letter
+  const facts = factsOf(source, letter, byteCount, MESSAGE_PART_BYTES, nowMs)
+  const read = () => {
+    let part = 0
+    return {
+      next() {
+        if (part === facts.partCount) return null
+        const startByte = part * MESSAGE_PART_BYTES
+        const bytes = Buffer.allocUnsafe(Math.min(MESSAGE_PART_BYTES, byteCount - startByte))
+        letter.read(bytes, startByte)
+        const run = partRun(facts, part, bytes)
+        part++
+        return { run, isLast: part === facts.partCount }
+      },
+      close() {}
+    }
+  }
+  return { tag, ingestId: null, recordCount: facts.partCount, byteCount, read }
+}
+
+interface LetterFacts {
+  readonly tag: Uint8Array
+  readonly reason: string
+  readonly source: AppendSource
+  readonly byteCount: number
+  readonly partCount: number
+  readonly nowMs: number
+}
+
+function factsOf(
+  source: AppendSource,
+  { reason, tag }: { readonly reason: string; readonly tag: Uint8Array },
+  byteCount: number,
+  partBytes: number,
+  nowMs: number
+): LetterFacts {
+  const partCount = Math.max(1, Math.ceil(byteCount / partBytes))
+  return { tag, reason, source, byteCount, partCount, nowMs }
+}
+
+function partRun(facts: LetterFacts, part: number, bytes: Uint8Array): Run {
+  const { byteCount, nowMs, partCount, reason, source, tag } = facts
   const seconds = Math.floor(nowMs / 1000)
   const time = new EventTime(seconds, (nowMs % 1000) * 1e6)
-  return Array.from({ length: partCount }, (_, part) => ({
-    tag: letter.tag,
+  return {
+    tag,
     form: 1,
     entries: encodeValue([
       time,
       {
-        reason: letter.reason,
+        reason,
         input: source.inputId,
         peer: source.peer,
         byte_count: byteCount,
         part: part + 1,
         part_count: partCount,
-        bytes: letter.bytes.subarray(part * PART_BYTES_MAX, (part + 1) * PART_BYTES_MAX)
+        bytes
       }
     ]),
     recordCount: 1,
@@ -39,5 +91,5 @@ export function encodeInputLetter(
     hasIngestIds: false,
     minTimeSeconds: seconds,
     maxTimeSeconds: seconds
-  }))
+  }
 }

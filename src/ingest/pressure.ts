@@ -42,7 +42,7 @@ export interface RoomOptions {
   /** What the shards of the limit may hold together. */
   readonly bytesMax: number
   readonly overflow: 'block' | 'drop_oldest' | 'drop_newest'
-  readonly writer: Pick<ShardAppender, 'state' | 'unsyncedBytes'>
+  readonly writer: Pick<ShardAppender, 'isHeld' | 'state' | 'unsyncedBytes'>
   readonly control: ControlBlock
   /** The other shards that share the limit: those of the other ingest threads. */
   readonly others: readonly ControlBlock[]
@@ -111,7 +111,8 @@ export class SharedRoom {
   }
 
   #hasRoom(): boolean {
-    return this.#options.writer.state === 'ok' && !this.#isFull()
+    const { writer } = this.#options
+    return writer.state === 'ok' && !writer.isHeld && !this.#isFull()
   }
 
   #isFull(): boolean {

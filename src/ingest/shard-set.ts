@@ -189,6 +189,7 @@ function observe(
       onRoom()
     },
     onClosed: (ordinal) => control.setClosed(ordinal),
+    onReleased: () => onRoom(),
     onState(state, error) {
       control.setState(state)
       tell({ event: 'state', state, error: error ? errorText(error) : '' })

@@ -46,6 +46,36 @@ export class ScanProgress {
   valuesLeft = 0
   /** A message has begun on this connection: another protocol is an error from now on. */
   isDecided = false
+  /** Longest message; null: the limit of the kernel. */
+  readonly messageBytesMax: number | null
+
+  constructor(messageBytesMax: number | null = null) {
+    this.messageBytesMax = messageBytesMax
+  }
+}
+
+/** What is handed from part to part of a long body. */
+export class PartProgress {
+  /** Entries that are still to come, of an array; Infinity: up to the end of the body. */
+  entriesLeft: number
+  /** An array within the stream: what nests too deep there ends the stream, as in a message that is scanned whole. */
+  readonly isStream: boolean
+  entriesRead = 0
+  invalidRun = 0
+
+  constructor(entriesLeft: number, isStream: boolean) {
+    this.entriesLeft = entriesLeft
+    this.isStream = isStream
+  }
+}
+
+/** What became of values that were passed over. */
+export interface Skipped {
+  /** wrong: they cannot end within the limit, or are none. */
+  readonly status: 'ended' | 'open' | 'wrong'
+  /** Where it stopped: the end of the values, a header that is cut, or behind the bytes that were there. */
+  readonly byteCount: number
+  readonly valuesLeft: number
 }
 
 export interface ScanKernelOptions {
@@ -65,6 +95,16 @@ interface ScanExports extends HashExports, JsonExports, LaneExports, LineExports
   scanSetLimits(...words: number[]): void
   scanStream(start: number, end: number, scanned: number, left: number, decided: number): number
   scanBody(start: number, end: number): number
+  scanBodyPart(...words: number[]): number
+  scanPartEntries(): number
+  scanPartInvalidRun(): number
+  scanPartLeft(): number
+  scanPartMarker(): number
+  scanPartMarkerBytes(): number
+  scanSetMessageMax(byteCount: number): void
+  skipPart(start: number, end: number, left: number, bytesMax: number): number
+  skipPartBytes(): number
+  skipPartLeft(): number
   scanConsumedBytes(): number
   scanNeededBytes(): number
   scanScannedBytes(): number
@@ -85,6 +125,9 @@ const MESSAGE_SPANS_MAX = 4096
 const SPANS_MAX = 3 * MESSAGE_SPANS_MAX
 /** Message-mode messages are put together up to the size of a frame that is worth a write. */
 const MERGED_UNIT_BYTES_MAX = 256 * 1024
+
+/** More entries than a count can say. */
+const ENDLESS = 0xffffffff
 
 /** Words of assembly/scan.ts. */
 const STATUS = { done: 0, full: 1, failed: 2, undecided: 3 } as const
@@ -117,6 +160,9 @@ export class ScanKernel {
   readonly #unit: ScanUnit
   readonly #blocks: BlockAllocator
   readonly #blocksByte: number
+  readonly #messageBytesMax: number
+  /** The limit that the kernel has now. */
+  #messageMax: number
 
   constructor(options: ScanKernelOptions = {}) {
     const memoryBytes = options.memoryBytes ?? MEMORY_BYTES
@@ -136,8 +182,10 @@ export class ScanKernel {
     this.lanes = new LaneSplitter(this.#kernel, this)
     this.lines = new LineConverter(this.#kernel, this)
     this.otlp = new OtlpReader(this.#kernel, this, this.json)
+    this.#messageBytesMax = options.messageBytesMax ?? MESSAGE_BYTES_MAX
+    this.#messageMax = this.#messageBytesMax
     this.#kernel.exports.scanSetLimits(
-      options.messageBytesMax ?? MESSAGE_BYTES_MAX,
+      this.#messageBytesMax,
       MERGED_UNIT_BYTES_MAX,
       MESSAGE_SPANS_MAX,
       MESSAGE_IN_ONE_FRAME_BYTES_MAX,
@@ -184,6 +232,11 @@ export class ScanKernel {
   scan(bytes: Buffer, progress: ScanProgress): ScanStatus {
     const { exports } = this.#kernel
     const start = this.#startOf(bytes)
+    const messageMax = progress.messageBytesMax ?? this.#messageBytesMax
+    if (messageMax !== this.#messageMax) {
+      this.#messageMax = messageMax
+      exports.scanSetMessageMax(messageMax)
+    }
     const status = exports.scanStream(
       start,
       start + bytes.length,
@@ -207,6 +260,50 @@ export class ScanKernel {
     this.#kernel.exports.scanBody(start, start + bytes.length)
     this.#takeResults()
     this.consumedBytes = bytes.length
+  }
+
+  /**
+   * Scans a part of a long body; its whole entries are unit 0, consumedBytes tells how far they go. The first `markerBytes`
+   * bytes are the group marker that was open at the end of the part before. False: the stream cannot be read on.
+   */
+  scanPart(bytes: Buffer, markerBytes: number, progress: PartProgress): boolean {
+    const { exports } = this.#kernel
+    const start = this.#startOf(bytes)
+    const isFailed = exports.scanBodyPart(
+      start,
+      start + markerBytes,
+      start + bytes.length,
+      Math.min(progress.entriesLeft, ENDLESS),
+      progress.isStream ? 1 : 0,
+      progress.invalidRun,
+      progress.entriesRead
+    )
+    this.#takeResults()
+    if (isFailed !== 0) return false
+    if (progress.isStream) progress.entriesLeft = exports.scanPartLeft() >>> 0
+    progress.entriesRead = exports.scanPartEntries() >>> 0
+    progress.invalidRun = exports.scanPartInvalidRun() >>> 0
+    return true
+  }
+
+  /** The group marker that is open behind the part scanned last, within its bytes; empty: none. */
+  openMarker(bytes: Buffer): Buffer {
+    const { exports } = this.#kernel
+    const start = exports.scanPartMarker()
+    return bytes.subarray(start, start + exports.scanPartMarkerBytes())
+  }
+
+  /** Passes over `valuesLeft` values that begin where `bytes` do. */
+  skip(bytes: Buffer, valuesLeft: number, byteCountMax: number): Skipped {
+    const { exports } = this.#kernel
+    const start = this.#startOf(bytes)
+    const limit = Math.max(0, byteCountMax)
+    const outcome = exports.skipPart(start, start + bytes.length, valuesLeft, limit)
+    return {
+      status: outcome === 1 ? 'ended' : outcome === 0 ? 'open' : 'wrong',
+      byteCount: exports.skipPartBytes(),
+      valuesLeft: exports.skipPartLeft()
+    }
   }
 
   /** A unit of the last scan. The same view every time, good until the next call. */

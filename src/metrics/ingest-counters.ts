@@ -39,6 +39,7 @@ export const INGEST_COUNTERS = [
     'oversize',
     'rejected',
     'memory',
+    'spool',
     'age',
     'idle',
     'stop'
@@ -71,7 +72,8 @@ export const INGEST_COUNTERS = [
     'unreadable',
     'unknown_type',
     'unknown_encoding',
-    'too_slow'
+    'too_slow',
+    'spool'
   ]),
   labelled('input_auth_failures_total', 'reason', AUTH_FAILURES, ['missing', 'malformed', 'wrong']),
   counter(
@@ -80,11 +82,16 @@ export const INGEST_COUNTERS = [
     'Records whose line goes on in the next record, because it is over the limit of a line.'
   ),
   counter('acks', 'input_acks_total', 'Acknowledgements written.'),
-  labelled('input_paused_total', 'reason', PAUSED, ['room', 'memory', 'acks']),
+  labelled('input_paused_total', 'reason', PAUSED, ['room', 'memory', 'acks', 'spool']),
   counter(
     'decompressed_bytes',
     'input_decompressed_bytes_total',
     'Bytes that came out of compressed bodies.'
+  ),
+  gauge(
+    'spool_bytes',
+    'ingest_spool_bytes',
+    'Bytes of unfinished long messages in spool files of the data directory.'
   ),
   counter(
     'dead_letters',

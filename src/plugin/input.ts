@@ -67,8 +67,65 @@ export interface Appender {
     letter: RefusedBytes,
     listener: DurableListener | null
   ): AppendOutcome
+  /**
+   * The same for a message that is too long to be there at once. It waits for room by itself, one at a time per thread, and
+   * is stored whole or not at all in each route, in parts, other messages in between. The listener is always told.
+   */
+  appendLong(
+    source: AppendSource,
+    message: LongMessage,
+    listener: DurableListener,
+    storedIn?: readonly string[]
+  ): LongAppend
+  /** A dead letter that is too long to be there at once. */
+  refuseLong(source: AppendSource, letter: LongLetter, listener: DurableListener): LongAppend
   /** Calls back once when there may be room again. */
   onRoom(callback: () => void): void
+}
+
+/** Entries of one tag whose bytes are read in parts, anew each time they are offered. */
+export interface LongMessage {
+  readonly tag: Uint8Array
+  readonly ingestId: Uint8Array | null
+  readonly recordCount: number
+  /** About how much it will take on the disk. */
+  readonly byteCount: number
+  read(): PartReader
+}
+
+export interface PartReader {
+  /** Views, good until the next call; null: that was all. Throws when the bytes cannot be read. */
+  next(): { readonly run: Run; readonly isLast: boolean } | null
+  close(): void
+}
+
+export interface LongLetter {
+  readonly reason: string
+  readonly tag: Uint8Array
+  readonly byteCount: number
+  /** Fills `into` with the bytes from `atByte` on. Throws when they cannot be read. */
+  read(into: Uint8Array, atByte: number): void
+}
+
+export interface LongAppend {
+  /** Nothing more is read; the listener is not told. */
+  cancel(): void
+}
+
+/** A file that lives as long as it is open. Reads and writes throw MR_STORE_IO when the disk fails. */
+export interface SpoolFile {
+  readonly byteCount: number
+  /** Whether more should be read from the sender now. */
+  readonly hasRoom: boolean
+  /** False: the volume is full, and the bytes have to be kept. */
+  append(bytes: Uint8Array): boolean
+  /** Fills `into`. */
+  read(into: Uint8Array, atByte: number): void
+  close(): void
+}
+
+export interface Spools {
+  open(): SpoolFile
 }
 
 export interface RefusedBytes {
@@ -133,6 +190,8 @@ export interface InputContext<K> {
   readonly resends: Resends
   /** Bytes of unfinished messages of all connections of the thread. */
   readonly held: HeldBytes
+  /** Files for messages that are too long for memory. */
+  readonly spools: Spools
   /** The kernel instance of this ingest thread (kernel/scan-kernel.ts); typed by the input that uses it. */
   readonly kernel: K
   /** Of the process: TLS listeners of all threads derive the keys of their session tickets from it. */

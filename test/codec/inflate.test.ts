@@ -8,6 +8,7 @@ import {
   inflateAtOnce,
   inflateInSteps
 } from '../../src/codec/inflate.ts'
+import { bytesFrom } from '../../src/codec/zstd-frames.ts'
 
 const MIB = 1024 * 1024
 const gzip = (text: string | Buffer): Buffer => zlib.gzipSync(text)
@@ -20,9 +21,14 @@ async function inflate(
 ): Promise<{ result: Inflated; output: Buffer; isAtOnce: boolean }> {
   const compression = compressionOf(body) as Compression
   const parts: Buffer[] = []
-  const result = await inflateInSteps(compression, body, outputBytesMax, (part) => {
-    parts.push(Buffer.from(part))
-  })
+  const result = await inflateInSteps(
+    compression,
+    bytesFrom(body),
+    outputBytesMax,
+    (part): undefined => {
+      parts.push(Buffer.from(part))
+    }
+  )
   const short: Buffer[] = []
   const atOnce = inflateAtOnce(compression, body, outputBytesMax, (part) => {
     short.push(Buffer.from(part))
@@ -105,9 +111,14 @@ t.test('P20 a bomb is stopped at the bound and handed out in steps', async (t) =
   for (const body of [gzip(zeros), zstd(zeros), Buffer.concat([zstd('ok'), zstd(zeros)])]) {
     const parts: number[] = []
     const compression = compressionOf(body) as Compression
-    const result = await inflateInSteps(compression, body, 4 * MIB, (part) => {
-      parts.push(part.length)
-    })
+    const result = await inflateInSteps(
+      compression,
+      bytesFrom(body),
+      4 * MIB,
+      (part): undefined => {
+        parts.push(part.length)
+      }
+    )
     t.same(result, TOO_LARGE)
     const byteCount = parts.reduce((sum, count) => sum + count, 0)
     t.ok(byteCount <= 4 * MIB, `${byteCount} bytes came out`)

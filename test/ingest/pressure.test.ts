@@ -38,7 +38,7 @@ function rooms(options: { bytesMax?: number; overflow?: 'block' | 'drop_oldest' 
   })
   const [mine, other] = blocks
   if (mine === undefined || other === undefined) throw new Error('two blocks')
-  const writer = { state: 'ok' as ShardState, unsyncedBytes: 0 }
+  const writer = { state: 'ok' as ShardState, unsyncedBytes: 0, isHeld: false }
   const shared = { bytesMax, overflow, others: [other.control] }
   const room = new SharedRoom({ ...shared, writer, control: mine.control })
   return { room, mine, other, writer }

@@ -205,7 +205,11 @@ t.test('a Forward message goes on where it stopped', (t) => {
   block.set(stream)
   kernel.scan(block.subarray(0, stream.length), progress)
   t.equal(kernel.unit(0).recordCount, 1000)
-  t.strictSame({ ...progress }, { scannedBytes: 0, valuesLeft: 0, isDecided: true })
+  const { isDecided, scannedBytes, valuesLeft } = progress
+  t.strictSame(
+    { isDecided, scannedBytes, valuesLeft },
+    { isDecided: true, scannedBytes: 0, valuesLeft: 0 }
+  )
   kernel.giveBack(block)
   t.end()
 })

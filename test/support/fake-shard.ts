@@ -3,7 +3,12 @@
 import { ControlBlock, Doorbell } from '../../src/ingest/control-block.ts'
 import { type RoomOptions, SharedRoom } from '../../src/ingest/pressure.ts'
 import type { RouteTarget } from '../../src/ingest/route-target.ts'
-import type { AppendGroup, ShardAppender, Waiter } from '../../src/storage/writer/append.ts'
+import type {
+  AppendGroup,
+  MessageHolder,
+  ShardAppender,
+  Waiter
+} from '../../src/storage/writer/append.ts'
 import { CONTROL_BLOCK_BYTES, type ShardState } from '../../src/threads/shared.ts'
 
 export class FakeWriter implements ShardAppender {
@@ -32,6 +37,44 @@ export class FakeWriter implements ShardAppender {
 
   commit(): void {
     this.commitCount++
+  }
+
+  /** Of the long message that holds the shard. */
+  heldGroups: AppendGroup[] = []
+  #holder: MessageHolder | null = null
+
+  get isHeld(): boolean {
+    return this.#holder !== null
+  }
+
+  hold(holder: MessageHolder): boolean {
+    if (this.state !== 'ok' || this.#holder !== null) return false
+    this.#holder = holder
+    this.heldGroups = []
+    return true
+  }
+
+  appendPart(group: AppendGroup): boolean {
+    if (this.state !== 'ok' || this.isRefusing) {
+      const holder = this.#holder
+      this.#holder = null
+      queueMicrotask(() => holder?.onLost())
+      return false
+    }
+    this.heldGroups.push({ ...group, entries: Buffer.from(group.entries) })
+    return true
+  }
+
+  letGo(): void {
+    this.#holder = null
+  }
+
+  /** The long message is durable, or lost. */
+  settleHeld(isDurable: boolean): void {
+    const holder = this.#holder
+    this.#holder = null
+    if (isDurable) holder?.onDurable()
+    else holder?.onLost()
   }
 
   tick(): number {

@@ -2,10 +2,13 @@
 // Messages with compressed bodies: inflated, scanned and stored, one at a time per connection. A body that finds no room
 // stays here, plain; one that cannot be inflated becomes a dead letter, because its sender would repeat it for ever.
 
+import type { Compression } from '../../../src/codec/inflate.ts'
+import { bytesFrom } from '../../../src/codec/zstd-frames.ts'
 import type { ScanKernel } from '../../../src/kernel/scan-kernel.ts'
 import type { ScanUnit } from '../../../src/kernel/scan-unit.ts'
 import type { InputContext } from '../../../src/plugin/input.ts'
-import { type Body, type InflateFailure, inflateInBackground, inflateNow } from './body-inflater.ts'
+import { type Body, type InflateFailure, inflateNow } from './body-inflater.ts'
+import type { LongStore } from './long-store.ts'
 import type { ForwardOptions } from './options.ts'
 import { idsOf, type UnitStore } from './unit-store.ts'
 import { shownBytes } from './wrong-protocol.ts'
@@ -18,6 +21,8 @@ export interface BodyHost {
   warn(fields: object, message: string): void
   /** A body that was inflated in steps is stored, or waits for room. */
   onInflated(isStored: boolean): void
+  /** What kept it from being stored. */
+  onTrouble(error: unknown): void
 }
 
 /** `inflating`: `onInflated` follows. */
@@ -37,6 +42,7 @@ export class BodyStore {
   readonly #context: InputContext<ScanKernel>
   readonly #options: ForwardOptions
   readonly #store: UnitStore
+  readonly #long: LongStore
   readonly #host: BodyHost
   #waiting: Waiting | null = null
 
@@ -44,11 +50,13 @@ export class BodyStore {
     context: InputContext<ScanKernel>,
     options: ForwardOptions,
     store: UnitStore,
+    long: LongStore,
     host: BodyHost
   ) {
     this.#context = context
     this.#options = options
     this.#store = store
+    this.#long = long
     this.#host = host
   }
 
@@ -71,14 +79,25 @@ export class BodyStore {
     if (body !== null) {
       return this.#offer({ body, tag, ids, compressed }) ? 'stored' : 'full'
     }
-    const kept = Buffer.from(compressed)
-    inflateInBackground(kernel, compression, kept, max_decompressed_bytes).then(
-      (large) => {
-        this.#host.onInflated(this.#offer({ body: large, tag, ids, compressed: kept }))
-      },
-      () => this.#host.reset('memory')
-    )
+    void this.#inflate(compression, { tag, ids, compressed: Buffer.from(compressed) })
     return 'inflating'
+  }
+
+  /** In steps. The connection rests meanwhile. */
+  async #inflate(compression: Compression, message: Omit<Waiting, 'body'>): Promise<void> {
+    const { compressed, ids, tag } = message
+    let isStored = true
+    const onSmall = (body: Body) => {
+      isStored = this.#offer({ ...message, body })
+    }
+    try {
+      const source = bytesFrom(compressed)
+      const outcome = await this.#long.storeCompressed(compression, source, tag, ids, onSmall)
+      if (outcome !== 'stored') this.#host.reset('rejected')
+      this.#host.onInflated(isStored)
+    } catch (error) {
+      this.#host.onTrouble(error)
+    }
   }
 
   /** Offers what waits for room. False: there is none. */

@@ -65,10 +65,22 @@ export const config = Type.Object(
       description:
         'What happens to a body that cannot be decompressed: stored as a dead letter and acknowledged, or the connection is reset and the sender tries again.'
     }),
-    max_decompressed_bytes: bytes({
-      default: '64MiB',
+    on_oversize: Type.Enum(['reject', 'drop_and_ack'], {
+      default: 'reject',
+      description:
+        'What happens to a message above `max_frame_bytes`: the connection is reset, and the sender tries again for ever; or its bytes are passed over, counted, and it is acknowledged.'
+    }),
+    max_frame_bytes: bytes({
+      default: '272MiB',
       min: '1KiB',
-      max: '64MiB',
+      max: '1GiB',
+      description:
+        'Longest message. Fluentd sends a chunk of its file buffer, 256 MB, as one. What is over 8 MiB waits in a file under `data_dir`, not in memory.'
+    }),
+    max_decompressed_bytes: bytes({
+      default: '256MiB',
+      min: '1KiB',
+      max: '1GiB',
       description: 'Longest body after decompression; a longer one becomes a dead letter.'
     }),
     max_connections: Type.Integer({

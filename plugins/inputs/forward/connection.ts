@@ -30,8 +30,14 @@ export interface ConnectionShared {
 }
 
 /** Why a connection is not read; several may hold. */
-const PAUSE = { room: 1, memory: 2, acks: 4, inflate: 8 } as const
-const PAUSE_NAMES = { 1: 'room', 2: 'memory', 4: 'acks', 8: 'inflate' } as const
+const PAUSE = { room: 1, memory: 2, acks: 4, inflate: 8, long: 16, spool: 32 } as const
+/** Those that are counted. */
+const PAUSE_NAMES = new Map<number, string>([
+  [PAUSE.room, 'room'],
+  [PAUSE.memory, 'memory'],
+  [PAUSE.acks, 'acks'],
+  [PAUSE.spool, 'spool']
+])
 type Pause = (typeof PAUSE)[keyof typeof PAUSE]
 
 const UNREAD_ACK_BYTES_MAX = 1024 * 1024
@@ -42,6 +48,7 @@ export type CloseReason =
   | 'oversize'
   | 'rejected'
   | 'memory'
+  | 'spool'
   | 'age'
   | 'idle'
   | 'stop'
@@ -220,8 +227,9 @@ export class ForwardConnection implements StreamReader, BytesHolder {
 
   #pause(reason: Pause): void {
     if (this.#pauses === 0) this.#socket.pause()
-    if ((this.#pauses & reason) === 0 && reason !== PAUSE.inflate) {
-      this.#shared.context.counters.add(`input_paused_total/${PAUSE_NAMES[reason]}`, 1)
+    const name = PAUSE_NAMES.get(reason)
+    if ((this.#pauses & reason) === 0 && name !== undefined) {
+      this.#shared.context.counters.add(`input_paused_total/${name}`, 1)
     }
     this.#pauses |= reason
   }

@@ -3,20 +3,24 @@
 // stays here and holds this connection alone; nothing of one connection touches another. Limit: one unfinished message,
 // counted with all others of the thread (HeldBytes).
 
+import { MESSAGE_IN_MEMORY_BYTES_MAX } from '../../../src/core/limits.ts'
 import { type ScanKernel, ScanProgress } from '../../../src/kernel/scan-kernel.ts'
 import type { ScanUnit } from '../../../src/kernel/scan-unit.ts'
 import type { InputContext } from '../../../src/plugin/input.ts'
 import type { AckLine } from './ack-line.ts'
 import { BodyStore } from './body-store.ts'
 import { JsonStream } from './json-stream.ts'
+import { LongMessages } from './long-messages.ts'
+import { LongStore } from './long-store.ts'
+import { readHead } from './message-walk.ts'
 import type { ForwardOptions } from './options.ts'
 import { PartialBytes, type ReadArea } from './partial-bytes.ts'
 import { TagRule } from './tag-rule.ts'
 import { UnitStore } from './unit-store.ts'
 import { HINTS, shownBytes, type WrongProtocol } from './wrong-protocol.ts'
 
-/** Why what was read waits here: no room in the queue, or a body that is inflated. */
-export type Hold = 'room' | 'inflate'
+/** Why what was read waits here: no room in the queue, a body that is inflated, a long message, no room for its spool. */
+export type Hold = 'room' | 'inflate' | 'long' | 'spool'
 
 /** What the connection does for its reader. */
 export interface ReaderHost {
@@ -28,7 +32,7 @@ export interface ReaderHost {
   unhold(reason: Hold): void
   /** What was held was gone through. */
   onProgress(): void
-  reset(reason: 'protocol' | 'oversize' | 'rejected' | 'memory'): void
+  reset(reason: 'protocol' | 'oversize' | 'rejected' | 'memory' | 'spool'): void
   /** It speaks another protocol. */
   refuse(protocol: WrongProtocol): void
   warn(fields: object, message: string): void
@@ -48,10 +52,11 @@ export interface MessageReaderOptions {
 export class MessageReader {
   readonly #options: MessageReaderOptions
   readonly #partial: PartialBytes
-  readonly #progress = new ScanProgress()
+  readonly #progress: ScanProgress
   readonly #tags: TagRule
   readonly #store: UnitStore
   readonly #bodies: BodyStore
+  readonly #long: LongMessages
   readonly #holds = new Set<Hold>()
   /** Length of the kept unit that waits for room; 0: none does. */
   #waitingBytes = 0
@@ -69,19 +74,43 @@ export class MessageReader {
       rawPrefix: options.tag_prefix_raw,
       defaultTag: options.default_tag
     })
+    this.#progress = new ScanProgress(options.max_frame_bytes)
+    const source = { inputId: context.id, peer: options.source_address ? peer : '' }
+    const longStore = new LongStore({
+      context,
+      options,
+      source,
+      line,
+      tags: this.#tags,
+      isClosed: () => host.isClosed,
+      onAsked: () => {
+        this.#hasAsked = true
+      },
+      warn: (fields, text) => host.warn(fields, text)
+    })
+    this.#long = new LongMessages(context, options, longStore, {
+      hold: (reason) => this.#hold(reason),
+      unhold: (reason) => this.#goOn(reason),
+      reset: (reason) => host.reset(reason),
+      warn: (fields, text) => host.warn(fields, text)
+    })
     this.#store = new UnitStore({
       context,
-      source: { inputId: context.id, peer: options.source_address ? peer : '' },
+      source,
       line,
       dedupe: options.dedupe,
       tagOf: (received) => this.#tags.of(received)
     })
-    this.#bodies = new BodyStore(context, options, this.#store, {
+    this.#bodies = new BodyStore(context, options, this.#store, longStore, {
       isSentAgain: (ackCount) => this.#isSentAgain(ackCount),
       reset: (reason) => host.reset(reason),
       warn: (fields, text) => host.warn(fields, text),
       onInflated: (isStored) => {
         if (!isStored) this.#waitForRoom(0)
+        this.#goOn('inflate')
+      },
+      onTrouble: (error) => {
+        this.#long.fail(error)
         this.#goOn('inflate')
       }
     })
@@ -89,12 +118,12 @@ export class MessageReader {
 
   /** Stands between two messages with nothing to store. */
   get isEmpty(): boolean {
-    return this.#partial.byteCount === 0 && this.#bodies.isEmpty
+    return !this.hasBytes && this.#bodies.isEmpty
   }
 
   /** A message has begun to arrive, or waits. */
   get hasBytes(): boolean {
-    return this.#partial.byteCount > 0
+    return this.#partial.byteCount > 0 || this.#long.isOpen
   }
 
   get missingBytes(): number {
@@ -117,6 +146,10 @@ export class MessageReader {
 
   /** `byteCount` bytes lie in the read buffer. */
   read(byteCount: number): void {
+    if (this.#long.isArriving && !this.isBusy) {
+      this.#readLong(this.#options.area.behind(this.#long.carry, byteCount))
+      return
+    }
     if (this.isBusy || this.#partial.isShort(byteCount)) {
       if (this.#partial.add(byteCount) === 'kept') this.#countHeld()
       else this.#outOfMemory()
@@ -130,6 +163,7 @@ export class MessageReader {
   /** The connection is gone and nothing is to be stored any more. */
   release(): void {
     this.#partial.release()
+    this.#long.close()
     this.#options.setHeld(0)
   }
 
@@ -137,7 +171,8 @@ export class MessageReader {
   unconfirmedRecords(): number {
     const { kernel } = this.#options.context
     const bytes = this.#partial.bytes()
-    let recordCount = this.#bodies.isEmpty || this.#hasAsked ? 0 : 1
+    const isHolding = !this.#bodies.isEmpty || this.#long.isOpen || this.#holds.has('inflate')
+    let recordCount = isHolding && !this.#hasAsked ? 1 : 0
     if (this.#json !== null) {
       recordCount += this.#hasAsked || bytes.length === 0 ? 0 : 1
     } else if (bytes.length > 0) {
@@ -172,10 +207,13 @@ export class MessageReader {
         if (rest.length > 0 && !this.isBusy) continue
         this.#keep(rest, 0)
       } else if (status === 'done') {
-        this.#keep(rest, neededBytes)
+        if (neededBytes > MESSAGE_IN_MEMORY_BYTES_MAX) this.#beginLong(rest, false)
+        else this.#keep(rest, neededBytes)
       } else if (status === 'json') {
         this.#json = new JsonStream(kernel)
         this.#processJson(rest, this.#json)
+      } else if (this.#isPassedOver(status)) {
+        this.#beginLong(rest, true)
       } else {
         this.#keep(rest.subarray(0, 0), 0)
         this.#refuseStream(status, rest)
@@ -216,7 +254,7 @@ export class MessageReader {
   #refuseJson(reason: 'malformed' | 'message_too_large' | 'no_memory', rest: Buffer): void {
     const { context, host } = this.#options
     if (reason === 'no_memory') this.#outOfMemory()
-    else if (reason === 'message_too_large') this.#refuseLarge()
+    else if (reason === 'message_too_large') this.#refuseLarge(rest.subarray(0, 0))
     else {
       context.counters.add('forward_protocol_mismatch_total/other', 1)
       const fields = { reason, first_bytes: shownBytes(rest) }
@@ -225,18 +263,49 @@ export class MessageReader {
     }
   }
 
-  #refuseLarge(): void {
+  #refuseLarge(rest: Buffer): void {
     const { context, host } = this.#options
     context.counters.add('oversize_frames', 1)
-    host.warn({}, 'a message is larger than the limit: connection reset')
+    const tag = readHead(rest)?.tag.toString() ?? ''
+    host.warn({ tag, first_bytes: shownBytes(rest) }, 'a message is too long: connection reset')
     host.reset('oversize')
+  }
+
+  /** It is too long, and its sender is told that it was taken. */
+  #isPassedOver(status: string): boolean {
+    const { context, options } = this.#options
+    const isTooLong = status === 'error' && context.kernel.errorReason === 'message_too_large'
+    return isTooLong && options.on_oversize === 'drop_and_ack'
+  }
+
+  /** The message that `rest` begins with is not held in memory from now on. */
+  #beginLong(rest: Buffer, isPassedOver: boolean): void {
+    this.#startOver()
+    const head = readHead(rest)
+    if (head === null) {
+      this.#keep(rest.subarray(0, 0), 0)
+      this.#refuseLarge(rest)
+      return
+    }
+    const behind = this.#long.begin(head, rest, isPassedOver)
+    if (behind === null) this.#keep(rest.subarray(0, 0), 0)
+    else this.#readLong(behind)
+  }
+
+  /** Its bytes; what is behind it waits until it is stored. */
+  #readLong(bytes: Buffer): void {
+    const rest = this.#long.take(bytes)
+    if (rest === 'too_large') {
+      this.#keep(bytes.subarray(0, 0), 0)
+      this.#refuseLarge(bytes)
+    } else this.#keep(rest, 0)
   }
 
   #refuseStream(status: 'error' | WrongProtocol, rest: Buffer): void {
     const { context, host } = this.#options
     const { errorReason } = context.kernel
     if (errorReason === 'message_too_large') {
-      this.#refuseLarge()
+      this.#refuseLarge(rest)
       return
     }
     const protocol = status === 'error' ? 'other' : status
@@ -299,11 +368,6 @@ export class MessageReader {
     this.#options.host.hold(reason)
   }
 
-  #unhold(reason: Hold): void {
-    this.#holds.delete(reason)
-    this.#options.host.unhold(reason)
-  }
-
   #waitForRoom(unitBytes: number): void {
     this.#waitingBytes = unitBytes
     this.#hold('room')
@@ -317,15 +381,20 @@ export class MessageReader {
 
   /** Goes on with what is kept. */
   #goOn(reason: Hold): void {
-    // The body found no room: the connection stays held for that reason.
-    if (this.#holds.has('room') && reason !== 'room') {
-      this.#unhold(reason)
+    this.#holds.delete(reason)
+    // A body that found no room, or a long message that is stored now: the connection stays held for that reason.
+    if (this.isBusy) {
+      this.#options.host.unhold(reason)
       return
     }
     const unitBytes = this.#waitingBytes
     this.#waitingBytes = 0
-    this.#holds.delete(reason)
     const bytes = this.#partial.bytes()
+    if (reason === 'spool' && this.#long.isArriving) {
+      if (bytes.length > 0) this.#readLong(bytes)
+      if (!this.#holds.has(reason)) this.#options.host.unhold(reason)
+      return
+    }
     this.#startOver()
     if (bytes.length > 0) this.#process(bytes, unitBytes > 0 ? unitBytes : bytes.length)
     // Held again for the same reason: the socket was not read in between.

@@ -13,6 +13,8 @@ export interface ForwardOptions extends ListeningOptions {
   readonly source_address: boolean
   readonly dedupe: 'unconfirmed' | 'window' | 'off'
   readonly on_undecodable: 'dead_letter' | 'reject'
+  readonly on_oversize: 'reject' | 'drop_and_ack'
+  readonly max_frame_bytes: number
   readonly max_decompressed_bytes: number
   readonly max_connections: number
   readonly max_connection_age: number

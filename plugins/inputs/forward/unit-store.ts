@@ -52,7 +52,7 @@ interface StoredBefore {
   readonly pending: readonly LateListener[]
 }
 
-const SIGNALS = ['', 'metrics', 'traces', 'blobs', 'profiles'] as const
+export const SIGNALS = ['', 'metrics', 'traces', 'blobs', 'profiles'] as const
 const NO_IDS: readonly Buffer[] = []
 
 export class UnitStore {

@@ -9,6 +9,7 @@ import {
   inflateAtOnce,
   inflateInSteps
 } from '../../../src/codec/inflate.ts'
+import { bytesFrom } from '../../../src/codec/zstd-frames.ts'
 
 export type Encoding = Compression | 'deflate' | 'identity'
 
@@ -44,7 +45,9 @@ export async function decompress(
   if (encoding === 'deflate') return inflateDeflate(body, byteCountMax, take)
   const result =
     inflateAtOnce(encoding, body, byteCountMax, take) ??
-    (await inflateInSteps(encoding, body, byteCountMax, take))
+    (await inflateInSteps(encoding, bytesFrom(body), byteCountMax, (part): undefined => {
+      take(part)
+    }))
   return result.kind === 'failed' ? result.reason : 'done'
 }
 

@@ -8,16 +8,26 @@ export function firstFreeByte(): usize {
 export { xxh64, xxh64Begin, xxh64Digest, xxh64Update } from './xxh64'
 export {
   scanBody,
+  scanBodyPart,
   scanConsumedBytes,
   scanErrorReason,
   scanIsDecided,
   scanNeededBytes,
+  scanPartEntries,
+  scanPartInvalidRun,
+  scanPartLeft,
+  scanPartMarker,
+  scanPartMarkerBytes,
   scanScannedBytes,
   scanSetLimits,
+  scanSetMessageMax,
   scanSetTables,
   scanStream,
   scanUnitCount,
-  scanValuesLeft
+  scanValuesLeft,
+  skipPart,
+  skipPartBytes,
+  skipPartLeft
 } from './scan'
 
 export { laneBegin, laneGather, laneRowCount, laneSetTables, laneSplit } from './lane-split'

@@ -143,14 +143,19 @@ let spanMarker: usize = 0
 let spanMarkerEnd: usize = 0
 let spans: u32 = 0
 /** The group marker that is open, 0: none. */
-let marker: usize = 0
-let markerEnd: usize = 0
+export let marker: usize = 0
+export let markerEnd: usize = 0
 /** Tag of the batch within the batch that is being read, 0: none. */
 let innerTag: usize = 0
 let innerTagBytes: u32 = 0
-let entriesRead: u32 = 0
+export let entriesRead: u32 = 0
 /** Invalid entries in a row. */
-let invalidRun: u32 = 0
+export let invalidRun: u32 = 0
+/** The body comes in parts: an entry without an end belongs to the next one. */
+let isPart: bool = false
+/** Of a part: where it was left, and entries of the array that are behind it. */
+export let partEnd: usize = 0
+export let partLeft: u32 = 0
 
 function openSpan(p: usize): void {
   spanStart = p
@@ -244,10 +249,10 @@ function noteTime(): void {
 
 /**
  * Reads [tag, entries] in the place of an entry as entries of that tag. False when it is no batch
- * that can be read here: one within another, or compressed.
+ * that can be read here: one within another, a compressed one, or one within a body that comes in parts.
  */
 function unwrap(batch: usize, behind: usize): bool {
-  if (innerTag || spans >= messageSpansMax - 3) return false
+  if (isPart || innerTag || spans >= messageSpansMax - 3) return false
   const tag = textStart(arrayStart(batch, behind), behind)
   const tagBytes = headerCount
   let p = tag + tagBytes
@@ -289,13 +294,40 @@ export function scanEntries(p: usize, end: usize, count: u32, isStream: bool): u
   return readEntries(p, end, count, isStream)
 }
 
+/**
+ * One part of a long body, in the order of its parts: whole entries are read, one that goes on behind `end` is left for
+ * the next part. `openMarker` is the marker that was open before, copied to where places of this part can point.
+ */
+export function scanEntriesPart(
+  p: usize,
+  end: usize,
+  count: u32,
+  isStream: bool,
+  openMarker: usize,
+  openMarkerEnd: usize,
+  invalidBefore: u32,
+  entriesBefore: u32
+): usize {
+  beginEntries(p)
+  marker = openMarker
+  markerEnd = openMarkerEnd
+  spanMarker = marker
+  spanMarkerEnd = markerEnd
+  invalidRun = invalidBefore
+  entriesRead = entriesBefore
+  isPart = true
+  const behind = readEntries(p, end, count, isStream)
+  isPart = false
+  return behind
+}
+
 function readEntries(p: usize, end: usize, count: u32, isStream: bool): usize {
   let lowest: u32 = 0xffffffff
   let highest: u32 = 0
   let left = count
   while (left) {
     if (p >= end) {
-      if (isStream) return CUT
+      if (isStream && !isPart) return CUT
       break
     }
     const entry = p
@@ -308,8 +340,18 @@ function readEntries(p: usize, end: usize, count: u32, isStream: bool): usize {
     const isCommon = isCommonEntry(entry, end)
     p = isCommon ? commonBehind(entry, end) : entryBehind(entry, end)
     if (p <= WRONG) {
+      if (p == CUT && isPart) {
+        p = entry
+        entriesRead--
+        break
+      }
       if (isStream) return p
       p = defectBehind(entry, end, p)
+      if (isPart && entryState == INVALID_CUT) {
+        p = entry
+        entriesRead--
+        break
+      }
     } else if (metReserved) {
       if (isStream) return WRONG
       entryState = INVALID_RECORD
@@ -343,6 +385,11 @@ function readEntries(p: usize, end: usize, count: u32, isStream: bool): usize {
   }
   closeSpan(p)
   if (lowest <= highest) boundTime(<f64>lowest, <f64>highest)
+  if (isPart) {
+    partEnd = p
+    partLeft = left
+    return p
+  }
   // A message that is given up ends where it says it does.
   return isStream ? skipValues(p, end, left) : end
 }

@@ -9,6 +9,8 @@ export let scannedBytes: u64 = 0
 export let valuesLeft: u64 = 0
 /** Least length of the message, 0 when it is complete. */
 export let neededBytes: u64 = 0
+/** Where the last skip stopped; may lie behind the bytes that were there. */
+export let skippedBytes: u64 = 0
 
 export function setSkip(scanned: u64, left: u64): void {
   scannedBytes = scanned
@@ -21,6 +23,11 @@ export function setSkip(scanned: u64, left: u64): void {
  * A count or length that the message cannot hold within its limit is an error at once.
  */
 export function skipMessage(start: usize, end: usize): bool {
+  return skipWithin(start, end, messageBytesMax)
+}
+
+/** The same under another limit. */
+export function skipWithin(start: usize, end: usize, bytesMax: u64): bool {
   const available: u64 = end - start
   let at = scannedBytes
   let left = valuesLeft
@@ -47,12 +54,13 @@ export function skipMessage(start: usize, end: usize): bool {
       refuse(ERROR_RESERVED)
       return false
     }
-    if (at + left > messageBytesMax) {
+    if (at + left > bytesMax) {
       refuse(ERROR_TOO_LARGE)
       return false
     }
   }
   const isComplete = left == 0 && at <= available
+  skippedBytes = at
   scannedBytes = isComplete ? 0 : at
   valuesLeft = left
   neededBytes = isComplete ? 0 : at + left + missing

@@ -7,9 +7,7 @@ import { errorText } from '../../core/errors.ts'
 import type { ShardLog } from '../../delivery/shard-log.ts'
 import type { OutputLog } from '../../plugin/output.ts'
 import type { Storage } from '../../storage/storage.ts'
-
-/** A share of a big volume is more than anybody wants to leave empty. */
-const SHARE_BYTES_MAX = 10 * 1024 ** 3
+import { minFreeBytes } from '../../storage/store/volume.ts'
 
 /** Every shard needs one when its next segment begins; some file systems count none. */
 const INODES_MIN = 8
@@ -87,10 +85,7 @@ export class FreeSpace {
     const { dataDir, log, minFree, storage } = this.#options
     try {
       const { freeBytes, freeInodes, totalBytes, totalInodes } = storage.statfs(dataDir)
-      const bytesMin =
-        minFree.kind === 'bytes'
-          ? minFree.bytes
-          : Math.min(totalBytes * minFree.ratio, SHARE_BYTES_MAX)
+      const bytesMin = minFreeBytes(minFree, totalBytes)
       const hasInodes = totalInodes === 0 || freeInodes >= INODES_MIN
       const shortOf: 'bytes' | 'inodes' | null = hasInodes
         ? freeBytes < bytesMin

@@ -1,4 +1,4 @@
-// Runs on: main.
+// Runs on: main, ingest.
 // What kind of volume a data directory lies on. On network file systems a sync may return before the bytes are anywhere
 // durable, locks may not hold between machines, and a deleted file that is open may vanish: the promise would be empty.
 
@@ -24,6 +24,20 @@ const NETWORK_KINDS: ReadonlyMap<number, string> = new Map([
 export function networkFileSystem(kind: number): string | null {
   // The type is a word of the kernel, signed on some platforms.
   return NETWORK_KINDS.get(kind >>> 0) ?? null
+}
+
+/** Free space that is left to others: bytes, or a share of the volume. */
+export type MinFree =
+  | { readonly kind: 'bytes'; readonly bytes: number }
+  | { readonly kind: 'ratio'; readonly ratio: number }
+
+/** A share of a big volume is more than anybody wants to leave empty. */
+const SHARE_BYTES_MAX = 10 * 1024 ** 3
+
+/** The same in bytes. */
+export function minFreeBytes(minFree: MinFree, totalBytes: number): number {
+  if (minFree.kind === 'bytes') return minFree.bytes
+  return Math.min(totalBytes * minFree.ratio, SHARE_BYTES_MAX)
 }
 
 /** Throws MR_STORE_VOLUME for a network file system, unless the configuration wants one. */

@@ -43,6 +43,13 @@ export interface Waiter {
 
 export type RejectReason = 'closed'
 
+/** Who holds a shard for one long message. Told once, never from within a call. */
+export interface MessageHolder {
+  onDurable(): void
+  /** Nothing of the message is stored, and readers saw none of it: it may be given again from its first part. */
+  onLost(): void
+}
+
 /** A position that readers may go up to. */
 export interface VisibleEnd {
   readonly segmentOrdinal: number
@@ -64,6 +71,8 @@ export interface WriterObserver {
   onClosed?(ordinal: number): void
   /** `error` says why a state other than `ok` was entered. */
   onState(state: ShardState, error: unknown): void
+  /** The shard is no longer held for a long message: others find room. */
+  onReleased?(): void
   /** Records that were taken and given up, waiter or not: `input_rejected_records_total{reason}`. */
   onGivenUp?(recordCount: number, byteCount: number, reason: RejectReason): void
   /** One sync ended: for latency and error metrics. */
@@ -113,6 +122,18 @@ export interface ShardAppender {
    * message is to be appended again from its first part.
    */
   append(group: AppendGroup, waiter: Waiter | null): boolean
+  /** A long message is on its way: nothing else is taken. */
+  readonly isHeld: boolean
+  /**
+   * Takes the shard for one message that is longer than what may be unsynced in memory: its parts come by `appendPart`,
+   * over several turns of the event loop, and until it is durable no other append is taken. No copy of it is kept: when the
+   * disk fails it is lost and the holder gives it again. False: not now.
+   */
+  hold(holder: MessageHolder): boolean
+  /** One part; all but the last say `continues`. False: lost, `onLost` follows. */
+  appendPart(group: AppendGroup): boolean
+  /** Gives up a message whose last part was not given. Its holder is not told. */
+  letGo(): void
   /** End of a batch of appends: writes and syncs as the policy asks (natural group commit). */
   commit(): void
   /** Once a second, idle or not: rolls an old segment; returns the time that no later frame will be below. */

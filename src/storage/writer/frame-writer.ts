@@ -153,8 +153,11 @@ export class FrameWriter {
     return null
   }
 
-  /** Writes one group as a frame of its own, its entries from where they lie. Nothing waits in the slab or to be rewritten. */
-  writeGroup(group: AppendGroup): WriteFailure | null {
+  /**
+   * Writes one group as a frame of its own, its entries from where they lie. Nothing waits in the slab or to be rewritten.
+   * `isHeld`: part of a long message, of which no copy is kept (`forgetFrom`).
+   */
+  writeGroup(group: AppendGroup, isHeld = false): WriteFailure | null {
     const payloadBytes = groupPrefixBytes(group) + group.entries.length
     const failure = this.ensureSegment(frameBytesOf(payloadBytes + this.#sealedBytes))
     if (failure !== null) return failure
@@ -169,9 +172,22 @@ export class FrameWriter {
     const writeFailure = this.#writeFrame(facts, payloadBytes, hashed, parts)
     if (writeFailure !== null) return writeFailure
     this.#isInCutMessage = group.continues === true
-    if (this.#isKeeping) this.#kept.add(hashed, facts, this.#isInCutMessage)
+    if (this.#isKeeping) this.#kept.add(isHeld ? [] : hashed, facts, this.#isInCutMessage)
     if (!this.#isInCutMessage) this.#settleWhole()
     return null
+  }
+
+  /** Takes back what is written of a message that is not whole. */
+  takeBackOpen(): WriteFailure | null {
+    const { active } = this.files
+    if (!this.#isInCutMessage || active === null) return null
+    const failure = this.#takeBack(active, null)
+    return failure.isFileBroken && failure.error !== null ? failure : null
+  }
+
+  /** The frames from `number` on have no copies and are lost with the file. */
+  forgetFrom(number: number): void {
+    this.#kept.cutTo(number)
   }
 
   /** Makes sure of a segment that a frame of `frameBytes` may go to. */
@@ -310,7 +326,7 @@ export class FrameWriter {
     } catch (truncateError) {
       return { error: truncateError, isFileBroken: true }
     }
-    return { error, isFileBroken: !isNoRoom(error) }
+    return { error, isFileBroken: error !== null && !isNoRoom(error) }
   }
 }
 

@@ -10,16 +10,22 @@
 // - (epoch, offset) never names two records; append times never decrease.
 
 import type { CancelTimer } from '../../core/clock.ts'
-import { errnoOf } from '../../core/errors.ts'
 import { invariant } from '../../core/invariant.ts'
-import { FRAME_PAYLOAD_BYTES_MAX } from '../../core/limits.ts'
 import type { ShardState } from '../../threads/shared.ts'
-import { groupPrefixBytes } from '../format/frame.ts'
 import { FRAME_HEADER, SEGMENT_HEADER } from '../format/layout.ts'
-import type { OpenSegment } from '../format/segment-file.ts'
-import type { AppendGroup, ShardAppender, ShardWriterOptions, Waiter } from './append.ts'
-import { FrameWriter, isNoRoom, type LogEnd, type WriteFailure } from './frame-writer.ts'
+import type {
+  AppendGroup,
+  MessageHolder,
+  ShardAppender,
+  ShardWriterOptions,
+  Waiter
+} from './append.ts'
+import { groupBytesOf } from './frame-size.ts'
+import { FrameWriter, type LogEnd, type WriteFailure } from './frame-writer.ts'
+import { MessageHold } from './message-hold.ts'
 import type { ShardFiles } from './shard-files.ts'
+import { type Round, syncSegments } from './sync-round.ts'
+import { deletedError, stateAfter } from './write-trouble.ts'
 
 /** Runs above are written from where they lie; smaller ones are gathered. */
 const DIRECT_BYTES_MIN = 65_536
@@ -38,19 +44,11 @@ const PROBE_FAILED_MS = 5000
 /** Free space at which a full shard without a frame in hand takes appends again. */
 const ROOM_BYTES_MIN = 1024 * 1024
 
-/** A running sync and what it makes durable. */
-interface Round {
-  readonly targets: readonly OpenSegment[]
-  readonly sealed: readonly OpenSegment[]
-  readonly end: LogEnd
-  readonly waiters: readonly Waiter[]
-  readonly startedMs: number
-}
-
 export class ShardWriter implements ShardAppender {
   readonly #options: ShardWriterOptions
   readonly #frames: FrameWriter
   readonly #files: ShardFiles
+  readonly #hold: MessageHold
   #state: ShardState = 'ok'
   #durable: LogEnd
   #visible: LogEnd
@@ -76,6 +74,11 @@ export class ShardWriter implements ShardAppender {
     this.#options = options
     this.#frames = new FrameWriter(options)
     this.#files = this.#frames.files
+    this.#hold = new MessageHold({
+      frames: this.#frames,
+      onFailure: (failure) => this.#fail(failure),
+      onReleased: () => options.observer.onReleased?.()
+    })
     this.#durable = this.#frames.whole
     this.#visible = this.#frames.whole
   }
@@ -97,8 +100,14 @@ export class ShardWriter implements ShardAppender {
     const { durability } = this.#options
     const isSynced = durability === 'sync' || durability === 'interval'
     const { slab, whole } = this.#frames
-    // What waits for a failed disk is not counted: it grows no more, and other shards of the thread go on.
-    return slab.payloadBytes + (isSynced ? whole.bytes - this.#durable.bytes : 0)
+    // What waits for a failed disk is not counted: it grows no more, and other shards of the thread go on. Nor is a long
+    // message: nothing of it is kept in memory.
+    const endBytes = this.#hold.start?.bytes ?? whole.bytes
+    return slab.payloadBytes + (isSynced ? Math.max(0, endBytes - this.#durable.bytes) : 0)
+  }
+
+  get isHeld(): boolean {
+    return this.#hold.isHeld
   }
 
   /** Age of the running sync, milliseconds; 0 without one. */
@@ -108,10 +117,8 @@ export class ShardWriter implements ShardAppender {
   }
 
   append(group: AppendGroup, waiter: Waiter | null): boolean {
-    if (this.#state !== 'ok' || this.#closing !== null) return false
-    invariant(group.recordCount > 0, 'append of a group without records')
-    const groupBytes = groupPrefixBytes(group) + group.entries.length
-    invariant(groupBytes <= FRAME_PAYLOAD_BYTES_MAX, 'append of a group above the frame cap')
+    if (this.#state !== 'ok' || this.#closing !== null || this.isHeld) return false
+    const groupBytes = groupBytesOf(group)
     const { slab } = this.#frames
     const isCut = group.continues === true || this.#frames.isInCutMessage
     if (groupBytes > DIRECT_BYTES_MIN || isCut) {
@@ -125,6 +132,31 @@ export class ShardWriter implements ShardAppender {
       if (slab.payloadBytes >= FRAME_BYTES_TARGET) this.#flush()
     }
     return true
+  }
+
+  hold(holder: MessageHolder): boolean {
+    if (this.#state !== 'ok' || this.#closing !== null || this.isHeld) return false
+    if (this.#frames.isInCutMessage || !this.#flush()) return false
+    this.#hold.take(holder)
+    return true
+  }
+
+  appendPart(group: AppendGroup): boolean {
+    if (!this.#hold.isOpen) return false
+    groupBytesOf(group)
+    const isTaking = this.#state === 'ok' && this.#closing === null
+    if (!isTaking || !this.#isWritten(this.#frames.writeGroup(group, true))) {
+      this.#hold.lose(this.#deferredFailure !== null)
+      return false
+    }
+    if (group.continues === true) return true
+    this.#hold.finish()
+    this.#commitNow()
+    return true
+  }
+
+  letGo(): void {
+    this.#hold.letGo()
   }
 
   commit(): void {
@@ -182,6 +214,7 @@ export class ShardWriter implements ShardAppender {
       this.#cancelLazy?.()
       this.#cancelInterval?.()
       this.#cancelProbe?.()
+      if (this.#hold.isOpen) this.#hold.lose(this.#deferredFailure !== null)
       if (this.#round === null && !this.#isProbing) this.#continueClosing()
     }
     return this.#closing.promise
@@ -229,6 +262,7 @@ export class ShardWriter implements ShardAppender {
       this.#startRound()
     }
     for (const waiter of this.#takeWrittenWaiters()) waiter.onDurable()
+    this.#hold.settle(this.#frames.whole.frames)
   }
 
   #syncByInterval(): void {
@@ -271,24 +305,11 @@ export class ShardWriter implements ShardAppender {
       startedMs: this.#options.clock.monotonicMs()
     }
     this.#round = round
-    this.#sync(targets).then(
+    syncSegments(this.#options, targets).then(
       () => this.#roundDone(round),
       (error: unknown) => this.#roundFailed(round, error)
     )
     return true
-  }
-
-  async #sync(targets: readonly OpenSegment[]): Promise<void> {
-    const { storage, shard, durability } = this.#options
-    if (durability === 'memory') return
-    const syncs = targets.map((segment) => storage.datasync(segment.file))
-    if (targets.some((segment) => !segment.isNameDurable)) {
-      syncs.push(storage.dirsync(shard.directory))
-    }
-    // All have ended before anything follows: a descriptor must not be closed under a sync.
-    for (const result of await Promise.allSettled(syncs)) {
-      if (result.status === 'rejected') throw result.reason
-    }
   }
 
   #roundDone(round: Round): void {
@@ -306,6 +327,7 @@ export class ShardWriter implements ShardAppender {
     const closed = round.sealed.find(({ ordinal }) => ordinal === this.#sealedOrdinal)
     if (closed !== undefined) this.#options.observer.onClosed?.(closed.ordinal)
     for (const waiter of round.waiters) waiter.onDurable()
+    this.#hold.settle(round.end.frames)
     const failure = this.#deferredFailure
     if (failure !== null) this.#cut(failure.error, [])
     else this.#goOn()
@@ -380,6 +402,8 @@ export class ShardWriter implements ShardAppender {
   #cut(error: unknown, roundWaiters: readonly Waiter[]): void {
     const { durability, observer } = this.#options
     const isSync = durability === 'sync'
+    if (isSync || this.#hold.isOpen) this.#hold.lose(true)
+    else this.#hold.settle(this.#frames.whole.frames)
     const { whole } = this.#frames
     const durable = this.#durable
     if (!isSync && this.#isEpochDurable) this.#publish(whole)
@@ -473,15 +497,4 @@ export class ShardWriter implements ShardAppender {
     this.#writtenWaiterCount = 0
     for (const waiter of this.#waiters.splice(0)) waiter.onRejected('closed')
   }
-}
-
-function stateAfter(error: unknown): ShardState {
-  if (isNoRoom(error)) return 'full'
-  return errnoOf(error) === 'EROFS' ? 'read_only' : 'failed'
-}
-
-function deletedError(segment: OpenSegment): Error {
-  const error: NodeJS.ErrnoException = new Error(`${segment.path} was deleted while in use`)
-  error.code = 'ENOENT'
-  return error
 }
