@@ -4,6 +4,7 @@
 
 import { systemRandom } from '../../../src/core/clock.ts'
 import type { ScanKernel } from '../../../src/kernel/scan-kernel.ts'
+import type { DatagramSocket } from '../../../src/net/datagram-socket.ts'
 import { type ListenAddress, parseListenAddress } from '../../../src/net/listen-address.ts'
 import { type Listener, readInto } from '../../../src/net/listener.ts'
 import {
@@ -16,7 +17,7 @@ import type { CreateInput, Input, InputAddresses, InputContext } from '../../../
 import { isListenedHere, openListener } from '../../../src/plugin/listening.ts'
 import { SenderWarnings } from '../../../src/plugin/sender-warnings.ts'
 import { ForwardConnection } from './connection.ts'
-import { Heartbeats } from './heartbeat.ts'
+import { openHeartbeats } from './heartbeat.ts'
 import type { ForwardOptions } from './options.ts'
 import { ReadArea } from './partial-bytes.ts'
 
@@ -43,7 +44,7 @@ class ForwardInput implements Input {
   /** Closed by their senders, with messages that wait for room. */
   readonly #waiting = new Set<ForwardConnection>()
   readonly #listeners: Listener[] = []
-  readonly #heartbeats: Heartbeats[] = []
+  readonly #heartbeats: DatagramSocket[] = []
   readonly #ages = new WeakMap<ForwardConnection, number>()
   #cancelCheck = () => {}
   #isStopping = false
@@ -113,8 +114,8 @@ class ForwardInput implements Input {
     if (ordinal % thread.count !== thread.index) return
     const bound = parseListenAddress(listener.address)
     if (bound.kind !== 'tcp') return
-    const onHeartbeat = () => counters.add('heartbeats', 1)
-    this.#heartbeats.push(await Heartbeats.open(bound.host, bound.port, onHeartbeat))
+    const onHeartbeats = (count: number) => counters.add('heartbeats', count)
+    this.#heartbeats.push(await openHeartbeats(bound.host, bound.port, onHeartbeats))
   }
 
   get #shared() {
