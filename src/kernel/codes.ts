@@ -267,6 +267,11 @@ export const FORM_ENTRIES = 1
 /** Whole Message-mode messages `[tag, time, record, option?]`. */
 export const FORM_MESSAGES = 2
 
+// Forms of lines.
+export const LINE_FORMAT_PLAIN = 0
+export const LINE_FORMAT_CRI = 1
+export const LINE_FORMAT_DOCKER = 2
+
 // Limits.
 export const STEPS_MAX = 256
 /** Ids of a dictionary, 0 included, which is none. */

@@ -81,6 +81,11 @@ export const INGEST_COUNTERS = [
     'input_cut_lines_total',
     'Records whose line goes on in the next record, because it is over the limit of a line.'
   ),
+  counter(
+    'unread_lines',
+    'input_unread_lines_total',
+    'Lines that do not have the form of container logs, stored as they are.'
+  ),
   counter('acks', 'input_acks_total', 'Acknowledgements written.'),
   labelled('input_paused_total', 'reason', PAUSED, ['room', 'memory', 'acks', 'spool']),
   counter(

@@ -2,13 +2,16 @@
 // Entries `[EventTime, map]` written field by field into a block of kernel memory, for inputs whose records come as parts
 // (a datagram, an export of the journal). Limit: the block; an entry that does not fit is taken back whole.
 
-import { invariant } from '../core/invariant.ts'
-
 /** `[time, map with up to 65,535 pairs`; the count is put in when the entry ends. */
 const HEAD_BYTES = 14
 const COUNT_AT = 12
 const TEXT_HEAD_BYTES_MAX = 5
 const NANOS_PER_MS = 1e6
+
+export interface PackedFields {
+  readonly bytes: Buffer
+  readonly count: number
+}
 
 export interface EntryTime {
   /** Since 1970, up to 2^32. */
@@ -98,15 +101,6 @@ export class EntryWriter {
     return true
   }
 
-  /** The entry so far with one more key, for who writes the last value: a view. Nothing of it is counted. */
-  openAt(key: string): Buffer {
-    this.#pairCount++
-    this.#putText(key)
-    invariant(!this.#isOver, `fields in front of the text take over ${this.#block.length} bytes`)
-    this.#block.writeUInt16BE(this.#pairCount, this.#end + COUNT_AT)
-    return this.#block.subarray(this.#end, this.#at)
-  }
-
   #putText(text: string | Uint8Array): void {
     const byteCount = typeof text === 'string' ? Buffer.byteLength(text) : text.length
     if (!this.#hasRoom(TEXT_HEAD_BYTES_MAX + byteCount)) return
@@ -141,4 +135,20 @@ export function writeTextHead(target: Buffer, at: number, byteCount: number): nu
   target[at] = 0xdb
   target.writeUInt32BE(byteCount, at + 1)
   return at + TEXT_HEAD_BYTES_MAX
+}
+
+/** Fields as MessagePack pairs, for records that share them. */
+export function packFields(fields: readonly (readonly [string, string])[]): PackedFields {
+  const texts = fields.flat()
+  const byteCount = texts.reduce(
+    (sum, text) => sum + TEXT_HEAD_BYTES_MAX + Buffer.byteLength(text),
+    0
+  )
+  const bytes = Buffer.alloc(byteCount)
+  let at = 0
+  for (const text of texts) {
+    at = writeTextHead(bytes, at, Buffer.byteLength(text))
+    at += bytes.write(text, at)
+  }
+  return { bytes: bytes.subarray(0, at), count: fields.length }
 }

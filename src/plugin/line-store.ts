@@ -2,11 +2,14 @@
 // Lines of text -> records -> queue, for inputs that read streams of lines. Every line is a record with its text under one
 // key and the same further fields; JavaScript runs per read, never per line. What finds no room is offered again.
 
+import type { LineFormat } from '../kernel/line-converter.ts'
 import type { ScanKernel } from '../kernel/scan-kernel.ts'
-import { type EntryTime, EntryWriter } from './entry-writer.ts'
+import { type EntryTime, type PackedFields, packFields } from './entry-writer.ts'
 import type { AppendSource, DurableListener, InputContext } from './input.ts'
 
 export interface LineStoreOptions {
+  /** `cri`, `docker`: files of container runtimes; lines of another form are stored as they are and counted. */
+  readonly format: LineFormat
   /** Field that has the text. */
   readonly key: string
   /** Bytes of one record's text; a longer line goes on in the next record. At least 64. */
@@ -17,9 +20,9 @@ export interface LineStoreOptions {
 export interface LineChunk {
   readonly tag: Buffer
   readonly text: Buffer
-  /** Fields in front of the text, the same for every line: path, peer address. */
-  readonly fields: readonly (readonly [string, string])[]
-  /** Of all its lines. */
+  /** Further fields of every line: path, peer address. To be packed once per source (packFields). */
+  readonly fields: PackedFields
+  /** Of lines that bring none. */
   readonly time: EntryTime
   /** The text ends here: what has no line end is a line too. */
   readonly isLast: boolean
@@ -37,23 +40,27 @@ export interface LineOutcome {
 }
 
 const FULL: LineOutcome = { kind: 'full', consumedBytes: 0, recordCount: 0 }
-const PREFIX_BYTES_MAX = 64 * 1024
 
 export class LineStore {
   readonly #context: InputContext<ScanKernel>
   readonly #options: LineStoreOptions
-  readonly #prefix = Buffer.alloc(PREFIX_BYTES_MAX)
+  /** The key as MessagePack. */
+  readonly #key: Buffer
 
   constructor(context: InputContext<ScanKernel>, options: LineStoreOptions) {
     this.#context = context
     this.#options = options
+    this.#key = packFields([[options.key, '']]).bytes.subarray(0, -1)
   }
 
   append(source: AppendSource, chunk: LineChunk, listener: DurableListener | null): LineOutcome {
     const { appender, counters, kernel } = this.#context
-    const { lineBytesMax, keepsEmpty } = this.#options
+    const { format, lineBytesMax, keepsEmpty } = this.#options
     const result = kernel.lines.toEntries(chunk.text, {
-      prefix: this.#prefixOf(chunk),
+      format,
+      time: chunk.time,
+      fields: chunk.fields,
+      key: this.#key,
       lineBytesMax,
       keepsEmpty,
       isLast: chunk.isLast
@@ -62,7 +69,7 @@ export class LineStore {
     const { bytes, recordCount, consumedBytes } = result
     try {
       if (recordCount === 0) return { kind: 'none', consumedBytes, recordCount }
-      const { seconds } = chunk.time
+      const { minSeconds, maxSeconds } = this.#timesOf(bytes, chunk.time)
       const run = {
         tag: chunk.tag,
         form: 1,
@@ -70,11 +77,12 @@ export class LineStore {
         recordCount,
         ingestId: null,
         hasIngestIds: false,
-        minTimeSeconds: seconds,
-        maxTimeSeconds: seconds
+        minTimeSeconds: minSeconds,
+        maxTimeSeconds: maxSeconds
       } as const
       if (appender.append(source, [run], listener) === 'full') return FULL
       counters.add('received_records', recordCount)
+      if (result.unreadCount > 0) counters.add('unread_lines', result.unreadCount)
       if (result.cutCount > 0) counters.add('cut_lines', result.cutCount)
       return { kind: 'taken', consumedBytes, recordCount }
     } finally {
@@ -82,11 +90,12 @@ export class LineStore {
     }
   }
 
-  /** An entry up to its last value: `[time, {fields, key:`. */
-  #prefixOf({ fields, time }: LineChunk): Buffer {
-    const writer = new EntryWriter(this.#prefix)
-    writer.begin(time)
-    for (const [key, value] of fields) writer.text(key, value)
-    return writer.openAt(this.#options.key)
+  /** Lines of container runtimes bring their own times. */
+  #timesOf(bytes: Buffer, { seconds }: EntryTime) {
+    if (this.#options.format === 'plain') return { minSeconds: seconds, maxSeconds: seconds }
+    const { kernel } = this.#context
+    kernel.scanBody(bytes)
+    const { minSeconds, maxSeconds } = kernel.unit(0)
+    return { minSeconds, maxSeconds }
   }
 }

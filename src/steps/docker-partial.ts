@@ -17,7 +17,8 @@ export const JOIN_FIELD_NAMES = [
   'partial_message',
   'partial_id',
   'partial_ordinal',
-  'partial_last'
+  'partial_last',
+  'stream'
 ] as const
 const CONTAINER = 0
 const SOURCE = 1
@@ -26,6 +27,8 @@ const IS_PARTIAL = 3
 const PARTIAL_ID = 4
 const ORDINAL = 5
 const IS_LAST = 6
+/** What files of container runtimes have instead of `source`. */
+const STREAM = 7
 
 /** A group that has to be rendered before the run goes on. */
 export interface ClosedGroup {
@@ -212,7 +215,8 @@ function closedOf(group: OpenGroup, isEvicted: boolean): ClosedGroup {
 function streamKeyOf(entry: JoinEntry): string {
   const tag = entry.tag.toString('latin1')
   const container = entry.field(CONTAINER)?.toString('latin1') ?? ''
-  return `${tag}\0${container}\0${entry.field(SOURCE)?.toString('latin1') ?? ''}`
+  const stream = entry.field(SOURCE) ?? entry.field(STREAM)
+  return `${tag}\0${container}\0${stream?.toString('latin1') ?? ''}`
 }
 
 function isLast(entry: JoinEntry): boolean {

@@ -4,8 +4,9 @@ import { deepStrictEqual } from 'node:assert/strict'
 import { decodeMulti, ExtensionCodec } from '@msgpack/msgpack'
 import fc from 'fast-check'
 import t from 'tap'
+import type { LineFormat } from '../../src/kernel/line-converter.ts'
 import { ScanKernel } from '../../src/kernel/scan-kernel.ts'
-import { EntryWriter } from '../../src/plugin/entry-writer.ts'
+import { packFields } from '../../src/plugin/entry-writer.ts'
 
 const RUNS = Number(process.env['MILLRACE_FUZZ_RUNS'] ?? 2000)
 const kernel = new ScanKernel({ memoryBytes: 64 * 2 ** 20 })
@@ -17,12 +18,11 @@ extensionCodec.register({
   decode: (bytes) => Buffer.from(bytes).toString('hex')
 })
 
-function prefix(fields: Readonly<Record<string, string>> = {}): Buffer {
-  const writer = new EntryWriter(Buffer.alloc(4096))
-  writer.begin({ seconds: 1_700_000_000, nanos: 5 })
-  for (const [key, value] of Object.entries(fields)) writer.text(key, value)
-  return writer.openAt('log')
-}
+const TIME = { seconds: 1_700_000_000, nanos: 5 }
+const KEY = Buffer.from('\xa3log', 'latin1')
+const NO_FIELDS = packFields([])
+
+const PLAIN = { format: 'plain', time: TIME, fields: NO_FIELDS, key: KEY } as const
 
 interface Rules {
   readonly lineBytesMax: number
@@ -42,7 +42,7 @@ function convert(text: Buffer, rules: Rules) {
   let at = 0
   let cutCount = 0
   for (;;) {
-    const result = kernel.lines.toEntries(text.subarray(at), { ...rules, prefix: prefix() })
+    const result = kernel.lines.toEntries(text.subarray(at), { ...PLAIN, ...rules })
     if (result === null) throw new Error('no memory')
     lines.push(...texts(result.bytes))
     kernel.giveBack(result.bytes)
@@ -94,7 +94,11 @@ t.test('whole lines become records; what has no end yet stays', (t) => {
 
 t.test('an entry has its time, the fields in front, and the text under the key', (t) => {
   const result = kernel.lines.toEntries(Buffer.from('a line\n'), {
-    prefix: prefix({ path: '/var/log/x', host: 'h' }),
+    ...PLAIN,
+    fields: packFields([
+      ['path', '/var/log/x'],
+      ['host', 'h']
+    ]),
     lineBytesMax: 100,
     isLast: false,
     keepsEmpty: false
@@ -126,6 +130,106 @@ t.test('more lines than one block takes come in several calls', (t) => {
   const { lines, consumed } = convert(text, { lineBytesMax: 64, isLast: false, keepsEmpty: false })
   t.equal(lines.length, 400_000)
   t.equal(consumed, text.length)
+  t.equal(kernel.borrowedBytes, 0)
+  t.end()
+})
+
+function read(format: LineFormat, ...lines: string[]) {
+  const result = kernel.lines.toEntries(Buffer.from(`${lines.join('\n')}\n`), {
+    ...PLAIN,
+    format,
+    fields: packFields([['path', '/x']]),
+    lineBytesMax: 2 ** 20,
+    isLast: false,
+    keepsEmpty: false
+  })
+  const entries = [...decodeMulti(result!.bytes, { extensionCodec })] as unknown[]
+  kernel.scanBody(result!.bytes)
+  t.equal(kernel.unit(0).recordCount, entries.length)
+  kernel.giveBack(result!.bytes)
+  return { entries, unread: result!.unreadCount }
+}
+const NOW = '6553f10000000005'
+
+t.test('CRI: time and stream of the line, parts are marked', (t) => {
+  const { entries, unread } = read(
+    'cri',
+    '2023-11-14T22:13:20.123456789Z stdout F a line',
+    '2023-11-14T23:13:20+01:00 stderr P first ',
+    '2023-11-14T22:13:20Z stderr F:x second',
+    '2023-11-14T22:13:20Z stdout F '
+  )
+  t.strictSame(entries, [
+    ['6553f100075bcd15', { path: '/x', log: 'a line', stream: 'stdout' }],
+    ['6553f10000000000', { path: '/x', log: 'first ', stream: 'stderr', partial_message: 'true' }],
+    ['6553f10000000000', { path: '/x', log: 'second', stream: 'stderr' }],
+    ['6553f10000000000', { path: '/x', log: '', stream: 'stdout' }]
+  ])
+  t.equal(unread, 0)
+  t.end()
+})
+
+t.test('a line that is no CRI line keeps its text and the time of its reading', (t) => {
+  const lines = [
+    'no time at all',
+    '2023-11-14T22:13:20Z stdlog F x',
+    '2023-11-14T22:13:20Z stdout X x',
+    '2023-13-14T22:13:20Z stdout F x',
+    '2023-11-14T22:13:20Z stdout',
+    '2023-11-14T22:13:20Z stdout '
+  ]
+  const { entries, unread } = read('cri', ...lines)
+  t.strictSame(
+    entries,
+    lines.map((log) => [NOW, { path: '/x', log }])
+  )
+  t.equal(unread, lines.length)
+  t.end()
+})
+
+t.test('json-file of Docker: the line feed goes, a text without one is a part', (t) => {
+  const long = 'y'.repeat(300)
+  const docker = (log: string, more: object = {}) =>
+    JSON.stringify({ log, stream: 'stdout', ...more, time: '2023-11-14T22:13:20.000000007Z' })
+  const many = Object.fromEntries(Array.from({ length: 12 }, (_, n) => [`k${n}`, n]))
+  const { entries, unread } = read(
+    'docker',
+    docker('one\n'),
+    docker(`${long}\n`),
+    docker('\n'),
+    docker('part'),
+    docker('"q" \\n\n', { attrs: { tag: 'x' } }),
+    docker('part', many)
+  )
+  const base = { stream: 'stdout', path: '/x' }
+  const time = '6553f10000000007'
+  t.strictSame(
+    entries.map((entry) => (entry as unknown[])[0]),
+    Array(6).fill(time)
+  )
+  t.same(
+    entries.map((entry) => (entry as unknown[])[1]),
+    [
+      { log: 'one', ...base },
+      { log: long, ...base },
+      { log: '', ...base },
+      { log: 'part', ...base, partial_message: 'true' },
+      { log: '"q" \\n', ...base, attrs: { tag: 'x' } },
+      { log: 'part', ...base, ...many, partial_message: 'true' }
+    ]
+  )
+  t.equal(unread, 0)
+  t.end()
+})
+
+t.test('a line that is no line of json-file keeps its text', (t) => {
+  const lines = ['{"log":"x', '{"log":7}', '{"stream":"stdout"}', 'text', '{"log":"a\\n"} more']
+  const { entries, unread } = read('docker', ...lines)
+  t.strictSame(
+    entries,
+    lines.map((log) => [NOW, { path: '/x', log }])
+  )
+  t.equal(unread, lines.length)
   t.equal(kernel.borrowedBytes, 0)
   t.end()
 })

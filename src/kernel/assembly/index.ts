@@ -92,5 +92,6 @@ export {
   lineCutCount,
   lineIsFull,
   lineRecordCount,
+  lineUnreadCount,
   linesToEntries
 } from './lines'

@@ -1,17 +1,24 @@
-// Lines of text to entries (form 1): a prefix that the caller wrote (`[time, {..., key:`) and the line as its text. One
-// copy per line. A line that is too long becomes several records, cut between two characters.
+// Lines of text to entries (form 1). The caller wrote a prefix, `[time, {..., key:`, with a time of 10 bytes and the count
+// of a map of 16 bits; the line comes behind it as its text. One copy per line. A line that is too long becomes several
+// records, cut between two characters. Lines of container runtimes bring their own time and stream (container-lines.ts).
 
+import { LINE_FORMAT_CRI, LINE_FORMAT_DOCKER } from '../codes'
+import { putCriLine, putDockerLine } from './container-lines'
 import { findByte } from './find'
+import { beginOutput, hasRoom, out, putBytes, putText } from './json-writer'
 
 const LINE_FEED: u8 = 0x0a
 const CARRIAGE_RETURN: u8 = 0x0d
-/** Header of a text at its widest, and a vector that copies may pass the end by. */
-const ROOM_BYTES: usize = 5 + 16
 /** A character of UTF-8 has at most three bytes behind its first. */
 const CONTINUATION_MAX: i32 = 3
+/** Header of a text, pairs that a format adds, and a vector that copies may pass the end by. */
+const ROOM_BYTES: usize = 128
+/** Text in JSON grows by its structure: a short object has wider headers than brackets. */
+const JSON_GROWTH: usize = 9
 
 let recordCount: u32 = 0
 let cutCount: u32 = 0
+let unreadCount: u32 = 0
 let consumedAt: usize = 0
 let isFull: bool = false
 
@@ -22,6 +29,11 @@ export function lineRecordCount(): u32 {
 /** Records whose line goes on in the next one. */
 export function lineCutCount(): u32 {
   return cutCount
+}
+
+/** Lines that are not of the format, stored as they are. */
+export function lineUnreadCount(): u32 {
+  return unreadCount
 }
 
 export function lineConsumedByte(): usize {
@@ -46,12 +58,14 @@ export function linesToEntries(
   prefixBytes: u32,
   lineBytesMax: u32,
   isLast: bool,
-  keepsEmpty: bool
+  keepsEmpty: bool,
+  format: u32
 ): usize {
   let p = start
-  let out = target
+  beginOutput(target, targetEnd)
   recordCount = 0
   cutCount = 0
+  unreadCount = 0
   isFull = false
   while (p < end) {
     const lineFeed = findByte(p, end, LINE_FEED)
@@ -70,19 +84,28 @@ export function linesToEntries(
       p = next
       continue
     }
-    const textBytes = <u32>(textEnd - p)
-    if (out + prefixBytes + textBytes + ROOM_BYTES > targetEnd) {
+    const growth: usize = format == LINE_FORMAT_DOCKER ? JSON_GROWTH : 1
+    if (!hasRoom(prefixBytes + (textEnd - p) * growth + ROOM_BYTES)) {
       isFull = true
       break
     }
-    memory.copy(out, prefix, prefixBytes)
-    out = putText(out + prefixBytes, p, textBytes)
+    if (isCut || !putFormatted(p, textEnd, prefix, prefixBytes, format)) {
+      putBytes(prefix, prefixBytes)
+      putText(p, textEnd - p)
+      if (format != 0) unreadCount++
+    }
     recordCount++
     if (isCut) cutCount++
     p = next
   }
   consumedAt = p
   return out
+}
+
+@inline
+function putFormatted(p: usize, end: usize, prefix: usize, prefixBytes: u32, format: u32): bool {
+  if (format == LINE_FORMAT_CRI) return putCriLine(p, end, prefix, prefixBytes)
+  return format == LINE_FORMAT_DOCKER && putDockerLine(p, end)
 }
 
 /** The start of the character that `limit` stands in, unless the text is no UTF-8. */
@@ -93,24 +116,4 @@ function cutPlace(start: usize, limit: usize): usize {
     p--
   }
   return p > start && (load<u8>(p) & 0xc0) != 0x80 ? p : limit
-}
-
-function putText(out: usize, text: usize, byteCount: u32): usize {
-  if (byteCount < 32) {
-    store<u8>(out++, 0xa0 | byteCount)
-  } else if (byteCount < 0x100) {
-    store<u8>(out, 0xd9)
-    store<u8>(out + 1, byteCount)
-    out += 2
-  } else if (byteCount < 0x10000) {
-    store<u8>(out, 0xda)
-    store<u16>(out + 1, bswap<u16>(<u16>byteCount))
-    out += 3
-  } else {
-    store<u8>(out, 0xdb)
-    store<u32>(out + 1, bswap<u32>(byteCount))
-    out += 5
-  }
-  memory.copy(out, text, byteCount)
-  return out + byteCount
 }
