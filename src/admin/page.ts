@@ -96,10 +96,11 @@ function parkedTable(parks: readonly ParkedStatus[]): string {
       number(park.keys, park.keys > 0),
       number(park.records, park.records > 0),
       number(park.bytes),
-      number(park.delivered)
+      number(park.delivered),
+      cell(park.isFull ? 'full: what fails waits in the queue' : '')
     ].join('')
   )
-  return table(['route'], ['keys', 'records', 'bytes', 'delivered'], [], rows)
+  return table(['route'], ['keys', 'records', 'bytes', 'delivered'], [''], rows)
 }
 
 function deadLetterTable(logs: readonly DeadLetterLogStatus[]): string {

@@ -34,6 +34,8 @@ export interface ParkedStatus extends RecordCounts {
   /** Parked records and the bytes of their files. */
   readonly records: number
   readonly bytes: number
+  /** Nothing more is parked: further records of its keys wait in the queue. */
+  readonly isFull: boolean
   readonly deadLettered: number
 }
 
@@ -79,6 +81,17 @@ export interface OrphanStatus {
   readonly records: number
   /** Records that a destination had not finished, by output. */
   readonly pending: Readonly<Record<string, number>>
+  /** What became of its records, by shard and output. */
+  readonly accounts: readonly OrphanAccount[]
+}
+
+export interface OrphanAccount extends RecordCounts {
+  /** `00` */
+  readonly shard: string
+  /** Null: nobody ever drained it. */
+  readonly destination: string | null
+  readonly deadLettered: number
+  readonly moved: number
 }
 
 export interface QueuesStatus {

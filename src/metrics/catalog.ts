@@ -207,6 +207,12 @@ const ROUTER_METRICS: readonly MetricFamily[] = [
     ['route', 'destination'],
     'Indices or log streams that records are set aside for.'
   ),
+  family(
+    'queue_park_full',
+    'gauge',
+    ['route', 'destination'],
+    '1 while nothing more is set aside, for want of queue.park_bytes or with too many stretches: what fails waits in the queue.'
+  ),
   family('queue_durability_info', 'gauge', ['route', 'policy'], 'Durability of a route; always 1.'),
   family(
     'queue_cursor_reset_total',

@@ -33,6 +33,7 @@ const CHANGES: QueueChanges = {
     bytes: 100,
     records: 5,
     pending: {},
+    accounts: [],
     route,
     isDraining: true
   }),

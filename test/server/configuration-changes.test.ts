@@ -88,6 +88,16 @@ t.test(
     t.equal(await after.metric('millrace_queue_orphaned_bytes'), orphans[0]?.bytes)
     t.match(after.log, /routes\/old holds 300 records .*millrace queue adopt old --route ROUTE/)
     t.same(shardFiles(dataDir, 'old'), names, 'nothing of it was touched')
+    const accountsOf = async (...words: string[]) => {
+      const { out } = await command(['queue', 'reconcile', '--json', ...words])
+      const accounts = JSON.parse(out) as { log: string; unreadable: number | null }[]
+      return accounts
+        .filter(({ log }) => log === 'routes/old')
+        .map((account) => ({ ...account, unreadable: null }))
+    }
+    const live = await accountsOf('--admin', after.adminUrl)
+    t.match(live, [{ shard: '00', destination: 'first', appended: 300, pending: 300, fault: null }])
+    t.same(live, await accountsOf('--data-dir', dataDir), 'the directory says the same')
     t.equal(await after.stop(), 0)
   }
 )

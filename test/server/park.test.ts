@@ -35,7 +35,8 @@ outputs:
   return {
     search,
     folder,
-    start: () => startRouter(t, { folder, config, adminPort }),
+    start: (change = (text: string) => text) =>
+      startRouter(t, { folder, config: change(config), adminPort }),
     /** Ends by itself. */
     drain(drainTimeout: string) {
       const drained = `${config}drain_timeout: ${drainTimeout}\n`
@@ -110,7 +111,7 @@ t.test(
     t.equal(live.exitCode, 0, live.error)
     t.match(JSON.parse(live.out), [
       { log: 'routes/app', moved: 100, pending: 0 },
-      { log: 'park/app/search', shard: '00', destination: 'replayed', appended: 100, pending: 100 }
+      { log: 'park/app/search', shard: '00', destination: 'search', appended: 100, pending: 100 }
     ])
     const metrics = await (await fetch(`${router.adminUrl}/metrics`)).text()
     t.match(metrics, /millrace_queue_parked_records\{route="app",destination="search"\} 100/)
@@ -203,5 +204,41 @@ t.test(
     )
     t.equal(new Set(seqs).size, 15)
     t.equal(await router.stop(), 0)
+  }
+)
+
+t.test(
+  'Q46 the park of a route that is gone is drained when its name is configured again',
+  async (t) => {
+    const { post, search, seqsOf, start } = await setUp(t)
+    const before = await start()
+    search.itemFaults(DENIED)
+    await post(['bad', 'one'], 20)
+    await eventually('the refused index is parked', LIMIT_MS, async () => {
+      return (await lookAt(before)).park?.records === 20
+    })
+    t.equal(await before.stop(), 0)
+    search.itemFaults()
+
+    const renamed = await start((text) => text.replace('  app: {', '  site: {'))
+    const { orphans } = await queuesOf(renamed)
+    const park = orphans.find(({ log }) => log === 'park/app/search')
+    t.match(park, { records: 20, pending: { search: 20 } })
+    t.match(park?.accounts, [{ shard: '00', destination: 'search', appended: 20, pending: 20 }])
+    t.equal(await renamed.stop(), 0)
+    t.equal(seqsOf('bad').length, 0)
+
+    // As docs/operations.md says: a route of that name, before the others, that takes no tag.
+    const again = await start((text) => {
+      const site = text.replace('  app: {', '  site: {')
+      return site.replace('  site: {', '  app: {match: "none", to: [search]}\n  site: {')
+    })
+    await eventually('what was parked is delivered', LIMIT_MS, () => seqsOf('bad').length === 20)
+    t.same(
+      seqsOf('bad'),
+      seqsOf('bad').toSorted((one, other) => one - other),
+      'in order'
+    )
+    t.equal(await again.stop(), 0)
   }
 )

@@ -48,7 +48,7 @@ interface StatusCounts extends RecordCounts {
   readonly moved?: number
 }
 
-/** The name that the one cursor of a log of dead letters or of a park has. */
+/** The name that the one cursor of a log of dead letters has; that of a park is named like its output. */
 const REPLAYED = 'replayed'
 /** A park has one shard. */
 const PARK_SHARD = '00'
@@ -81,8 +81,14 @@ export function statusAccounts(status: QueuesStatus): Account[] {
     }),
     ...status.parked.map((park) => {
       const log = `park/${park.route}/${park.destination}`
-      return accountOfStatus({ log, shard: PARK_SHARD, destination: REPLAYED }, park)
-    })
+      return accountOfStatus({ log, shard: PARK_SHARD, destination: park.destination }, park)
+    }),
+    // Orphaned dead letters stand among the letters.
+    ...status.orphans
+      .filter(({ log }) => !log.startsWith('dlq/'))
+      .flatMap(({ accounts, log }) =>
+        accounts.map((account) => accountOfStatus({ ...account, log }, account))
+      )
   ]
   return accounts.map(checked).map((account, _, all) => withParkChecked(account, all, new Map()))
 }
@@ -103,7 +109,8 @@ export function directoryAccounts(view: StoreView): Account[] {
     .map((account, _, all) => withParkChecked(account, all, view.adoptions))
 }
 
-function accountOfStatus(place: Place, counts: StatusCounts): Account {
+function accountOfStatus({ destination, log, shard }: Place, counts: StatusCounts): Account {
+  const place = { log, shard, destination }
   const { appended, delivered, deadLettered = 0, duplicateSuppressed, moved = 0 } = counts
   const { dropped, lost, pending } = counts
   return {

@@ -142,7 +142,7 @@ function parkedTable({ parked }: QueuesStatus): string {
     parked.map((park) => [
       park.route,
       park.destination,
-      park.keys,
+      park.isFull ? `${park.keys} (full)` : park.keys,
       park.records,
       formatBytes(park.bytes),
       park.appended,

@@ -48,6 +48,8 @@ export interface ParkStatus {
   readonly keys: number
   readonly records: number
   readonly bytes: number
+  /** Nothing more is parked: its bytes, or the stretches that it tells apart, are at their limit. */
+  readonly isFull: boolean
 }
 
 export interface ParkLogOptions {
@@ -103,10 +105,10 @@ export class ParkLog {
   }
 
   status(): ParkStatus {
-    if (this.#opened === null) return { keys: 0, records: 0, bytes: 0 }
+    if (this.#opened === null) return { keys: 0, records: 0, bytes: 0, isFull: false }
     const records = this.account()?.pending ?? 0
     const bytes = records === 0 ? 0 : this.#opened.shardLog.heldBytes
-    return { keys: this.#ranges.size, records, bytes }
+    return { keys: this.#ranges.size, records, bytes, isFull: !this.hasRoom }
   }
 
   /** What became of everything that was ever parked; null: nothing was. */

@@ -45,7 +45,8 @@ export class LiveQueueChanges implements QueueChanges {
     this.#delivery.adopt(route, opened)
     this.#delivery.wake()
     // `adopt` throws when it is no orphan.
-    const none = { log: '', shards: 0, segments: 0, bytes: 0, records: 0, pending: {} }
+    const sizes = { shards: 0, segments: 0, bytes: 0, records: 0 }
+    const none = { log: '', ...sizes, pending: {}, accounts: [] }
     return { ...(status ?? none), route, isDraining: true }
   }
 

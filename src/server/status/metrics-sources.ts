@@ -316,6 +316,7 @@ function provideParks(
   each('queue_parked_records', ({ records }) => records)
   each('queue_parked_bytes', ({ bytes }) => bytes)
   each('queue_parked_keys', ({ keys }) => keys)
+  each('queue_park_full', ({ isFull }) => (isFull ? 1 : 0))
 }
 
 /** Counters that results of tasks bring as `<metric>|<label value>|...`, and what the values are of. */

@@ -3,14 +3,15 @@
 // configurations. They are listed and counted, never deleted and never forgotten.
 
 import { join } from 'node:path'
-import type { OrphanStatus } from '../../admin/status.ts'
+import type { OrphanAccount, OrphanStatus } from '../../admin/status.ts'
 import type { MillraceConfig } from '../../config/schema.ts'
 import { logIdOf } from '../../core/position.ts'
+import { accountOf } from '../../storage/cursor/account.ts'
 import { shardDirectoryName } from '../../storage/format/segment-names.ts'
-import { summariseShard } from '../../storage/inspect/shard-summary.ts'
+import { type ShardSummary, summariseShard } from '../../storage/inspect/shard-summary.ts'
 import { listShard } from '../../storage/reader/shard-directory.ts'
 import { removeShard } from '../../storage/retention/retired-shard.ts'
-import { type StoreContext, storedShardNumbers } from './open-shards.ts'
+import { type StoreContext, shardLabel, storedShardNumbers } from './open-shards.ts'
 
 /** Where logs lie, and how many names deep: `routes/<route>`, `dlq/<log>`, `park/<route>/<output>`. */
 const PLACES = [
@@ -48,13 +49,14 @@ export function describe(context: StoreContext, log: string): OrphanStatus {
   const { hash, storage, store } = context
   const summaries = storedShardNumbers(context, log).map((shardNumber) => {
     const path = `${log}/${shardDirectoryName(shardNumber)}`
-    return summariseShard({
+    const summary = summariseShard({
       storage,
       hash,
       storeSecret: store.secret,
       logId: logIdOf(store.uuid, path),
       directory: join(context.dataDir, path)
     })
+    return { ...summary, shard: shardLabel(shardNumber) }
   })
   const pending: Record<string, number> = {}
   for (const { outputId, pending: count } of summaries.flatMap(({ cursors }) => cursors)) {
@@ -66,8 +68,28 @@ export function describe(context: StoreContext, log: string): OrphanStatus {
     segments: summaries.reduce((sum, { segmentCount }) => sum + segmentCount, 0),
     bytes: summaries.reduce((sum, { byteCount }) => sum + byteCount, 0),
     records: summaries.reduce((sum, each) => sum + each.endOffset - each.firstOffset, 0),
-    pending
+    pending,
+    accounts: summaries.flatMap(accountsOf)
   }
+}
+
+/** What nobody drains is stored, or was deleted to make room. */
+function accountsOf(summary: ShardSummary & { readonly shard: string }): OrphanAccount[] {
+  const { cursors, endOffset, firstOffset, shard } = summary
+  const none = { delivered: 0, duplicateSuppressed: 0, deadLettered: 0, moved: 0, lost: {} }
+  if (cursors.length === 0) {
+    const dropped = firstOffset > 0 ? { deleted: firstOffset } : {}
+    const pending = endOffset - firstOffset
+    return [{ ...none, shard, destination: null, appended: endOffset, dropped, pending }]
+  }
+  return cursors.flatMap(({ outputId: destination, record }) => {
+    if (record === null) return []
+    const { counts, finishedAbove, highOffset, lowOffset, origin } = record
+    const place = { origin, low: lowOffset, high: highOffset, countAboveLow: finishedAbove, counts }
+    const { isExact: _, ...account } = accountOf(place, endOffset)
+    const delivered = account.delivered + account.duplicateSuppressed
+    return [{ ...account, delivered, shard, destination }]
+  })
 }
 
 /** Deletes every shard of a log, whatever it holds. Its quarantine stays. */

@@ -306,16 +306,21 @@ export class Store {
   #warnOfOrphans(): void {
     for (const { bytes, log, pending, records } of this.#orphans) {
       const { dataDir } = this.context
-      const isRoute = log.startsWith('routes/')
-      const remedy = isRoute
-        ? `; deliver it with: millrace queue adopt ${routeOf(log)} --route ROUTE`
-        : ''
+      const remedy = remedyOf(log)
       this.context.log.warn(
         { log, directory: `${dataDir}/${log}`, bytes, records, pending, event: 'queue.orphan' },
         `${log} holds ${records} records (${formatBytes(bytes)}) and is not in the configuration${remedy}`
       )
     }
   }
+}
+
+/** What to do with what an old configuration left; docs/operations.md. */
+function remedyOf(log: string): string {
+  const [place, name = ''] = log.split('/')
+  if (place === 'routes') return `; deliver it with: millrace queue adopt ${name} --route ROUTE`
+  if (place === 'dlq') return `; send it with: millrace dlq replay ${name} --to ROUTE/OUTPUT`
+  return `; configure route ${name} again, with a match that takes no tag, until it is delivered`
 }
 
 /** Throws MR_STORE_KEY, unless the operator asked to go on; what is locked then stays stored and pending. */

@@ -27,6 +27,8 @@ export interface CursorFiles {
 export interface CursorRecord {
   readonly origin: number
   readonly lowOffset: number
+  /** Offset after the highest finished one. */
+  readonly highOffset: number
   /** Finished offsets above `lowOffset`. */
   readonly finishedAbove: number
   readonly counts: ReadonlyMap<string, OutcomeCount>
@@ -121,5 +123,7 @@ export function readCursorRecord(
   }
   if (best === null) return null
   const finishedAbove = best.ranges.reduce((sum, [first, end]) => sum + end - first, 0)
-  return { origin: best.origin, lowOffset: best.low, finishedAbove, counts: best.counts }
+  const { counts, low: lowOffset, origin, ranges } = best
+  const highOffset = ranges.at(-1)?.[1] ?? lowOffset
+  return { origin, lowOffset, highOffset, finishedAbove, counts }
 }

@@ -3,7 +3,7 @@
 // segments, and the footer of the last one or the headers of its frames.
 
 import path from 'node:path'
-import { listCursors, readCursorRecord } from '../cursor/archive.ts'
+import { type CursorRecord, listCursors, readCursorRecord } from '../cursor/archive.ts'
 import { readTolerant } from '../damage-read.ts'
 import type { FrameHash } from '../format/frame.ts'
 import { SEGMENT_FOOTER, SEGMENT_HEADER } from '../format/layout.ts'
@@ -28,8 +28,15 @@ export interface ShardSummary {
   /** Offsets of what is stored: [firstOffset, endOffset). */
   readonly firstOffset: number
   readonly endOffset: number
-  /** Cursors in use. `pending` is null where neither slot of the file can be read. */
-  readonly cursors: readonly { readonly outputId: string; readonly pending: number | null }[]
+  /** Cursors in use. */
+  readonly cursors: readonly SummarisedCursor[]
+}
+
+/** `record` and `pending` are null where neither slot of the file can be read. */
+export interface SummarisedCursor {
+  readonly outputId: string
+  readonly record: CursorRecord | null
+  readonly pending: number | null
 }
 
 export function summariseShard(options: SummaryOptions): ShardSummary {
@@ -46,9 +53,9 @@ export function summariseShard(options: SummaryOptions): ShardSummary {
     cursors: listCursors(storage, directory).live.map((outputId) => {
       const file = path.join(directory, cursorFileName(outputId))
       const record = readCursorRecord(storage, file, hash, { ...options, outputId })
-      if (record === null) return { outputId, pending: null }
+      if (record === null) return { outputId, record, pending: null }
       const { finishedAbove, lowOffset } = record
-      return { outputId, pending: Math.max(0, endOffset - lowOffset - finishedAbove) }
+      return { outputId, record, pending: Math.max(0, endOffset - lowOffset - finishedAbove) }
     })
   }
 }

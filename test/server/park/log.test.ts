@@ -92,7 +92,7 @@ class Life {
 }
 
 /** A disk with a route that holds the records. */
-async function filled(seed: number): Promise<SimulatedStorage> {
+async function filled(seed: number, count = RECORDS): Promise<SimulatedStorage> {
   const storage = new SimulatedStorage({ seed })
   storage.mkdir('/data')
   const { shard } = new Life(storage)
@@ -107,7 +107,7 @@ async function filled(seed: number): Promise<SimulatedStorage> {
     durability: 'sync',
     observer: { onSegment: () => {}, onVisible: () => {}, onState: () => {} }
   })
-  const ids = Array.from({ length: RECORDS }, (_, id) => id)
+  const ids = Array.from({ length: count }, (_, id) => id)
   writer.append(groupOf(ids), { onDurable: () => {}, onRejected: () => {} })
   writer.commit()
   await settled()
@@ -212,3 +212,31 @@ t.test('at park_bytes nothing more is parked, and what is stays and leaves in or
   )
   await life.close()
 })
+
+t.test(
+  'a park that tells no more stretches apart says so; what it does not take waits',
+  async (t) => {
+    const count = 2040
+    const storage = await filled(1, count)
+    const life = new Life(storage)
+    const { park } = life
+    const { shardLog } = life.shard
+    let stored = 0
+    for (let offset = 0; offset < count; offset++) {
+      if (!(await park.append(shardLog, `key-${offset}`, [[offset]]))) continue
+      life.cursor.finish(offset, offset + 1, 'moved')
+      stored++
+    }
+    t.equal(stored, 2000)
+    t.match(park.status(), { keys: stored, records: stored, isFull: true })
+    const { moved, pending, isExact } = shardLog.account(life.cursor)
+    t.same({ moved, pending, isExact }, { moved: stored, pending: count - stored, isExact: true })
+    const delivered: number[] = []
+    await life.deliver('key-0', 1, delivered)
+    t.same(delivered, [0])
+    t.equal(park.status().isFull, false, 'a key that was delivered makes room for another')
+    t.equal(await park.append(shardLog, 'key-2000', [[2000]]), true)
+    t.equal(park.status().isFull, true)
+    await life.close()
+  }
+)
