@@ -306,7 +306,7 @@ t.test(
 
 t.test('changed authorities count for new connections and for resumed sessions', async (t) => {
   const folder = tlsFolder(t, { client_auth: 'required' })
-  const { clock, failures, news, port } = await serve(t, folder.tls)
+  const { clock, failures, news, peers, port } = await serve(t, folder.tls)
   const using = { maxVersion: 'TLSv1.2', ...identity('client') } as const
   const first = connect(port, using)
   first.socket.write('hi')
@@ -316,6 +316,7 @@ t.test('changed authorities count for new connections and for resumed sessions',
   resumed.socket.write('hi')
   await resumed.read(2)
   t.equal(resumed.socket.isSessionReused(), true, 'it resumes while nothing changed')
+  t.match(peers[1], { certificate: { commonName: 'agent-1' } }, 'and is known by its name')
   folder.replace('ca.crt', 'other-ca.pem')
   clock.advance(10_000)
   await until(() => news.length === 2)
