@@ -7,7 +7,7 @@
 // content (Fluent Bit's id is a hash of it) are both stored. Who came again before the first copy is durable is told
 // when that is; threads tell each other over a channel, and only what somebody waits for.
 
-import { type IdHash, IdWindow, idHash } from '../core/id-window.ts'
+import { type IdHash, IdWindow, idHash, idSketch } from '../core/id-window.ts'
 import { RESENDS_MAX } from '../core/limits.ts'
 import type { DurableListener, Resend, ResendAnswer, Resends } from '../plugin/input.ts'
 import { RESEND_STATE as STATE, WAITED } from '../threads/shared.ts'
@@ -101,8 +101,9 @@ export class ResendTable {
   }
 
   #find(windows: readonly LogWindow[], resend: Resend): ResendAnswer {
-    if (windows.every(({ ids }) => ids.count === 0)) return 'fresh'
     const { id, isKept, isWholeOnly, listener, tag } = resend
+    const sketch = idSketch(id)
+    if (!windows.some(({ ids }) => ids.mayHold(sketch))) return 'fresh'
     const hash = idHash(tag, id)
     const storedIn: string[] = []
     for (const { ids, log } of windows) {
