@@ -21,7 +21,14 @@ import type { MillraceConfig } from './schema.ts'
 import { isBlock, schemaNode } from './schema-node.ts'
 import { type Shell, shellSchema } from './shell.ts'
 import { adminOf, queueOf, threadsOf } from './shell-values.ts'
-import { checkAddresses, checkAdmin, checkDrainOrder, checkShards, checkUnused } from './whole.ts'
+import {
+  checkAddresses,
+  checkAdmin,
+  checkDrainOrder,
+  checkShards,
+  checkSlots,
+  checkUnused
+} from './whole.ts'
 
 export interface ValidationEnvironment {
   readonly registry: Registry
@@ -100,6 +107,7 @@ export function validateConfig(
   if (config !== null) {
     checkShards(config, report)
     checkDrainOrder(config, registry, report)
+    checkSlots(config, registry, report)
   }
   return finished(config, findings, shown)
 }

@@ -1,8 +1,8 @@
 // Runs on: main.
 // What the schemas do not show: addresses that two listeners want, outputs that nothing uses, more queues than fit,
-// an order of draining that an output or a step rules out.
+// an order of draining that an output or a step rules out, more memory for bodies than can be addressed.
 
-import { LANES_MAX, SHARDS_PER_THREAD_MAX } from '../core/limits.ts'
+import { LANES_MAX, SHARDS_PER_THREAD_MAX, SLOTS_BYTES_MAX } from '../core/limits.ts'
 import { formatBytes } from '../core/units.ts'
 import { formatListenAddress, parseListenAddress } from '../net/listen-address.ts'
 import type { Registry } from '../plugin/registry.ts'
@@ -120,6 +120,19 @@ export function checkDrainOrder(config: MillraceConfig, registry: Registry, repo
         report('MR_CONFIG_INVALID', path, message, hint)
       }
     }
+  }
+}
+
+/** Slots of one output share a memory of 32-bit addresses. */
+export function checkSlots(config: MillraceConfig, registry: Registry, report: Report): void {
+  for (const [id, block] of Object.entries(config.outputs)) {
+    const sizes = registry.output(block.type)?.sizes(block.config)
+    if (sizes === undefined) continue
+    const byteCount = sizes.requestsMax * (sizes.bodyBytesMax + sizes.slotExtraBytes)
+    if (byteCount <= SLOTS_BYTES_MAX) continue
+    const message = `${sizes.requestsMax} requests of ${formatBytes(sizes.bodyBytesMax)} need ${formatBytes(byteCount)}; an output has ${formatBytes(SLOTS_BYTES_MAX)}`
+    const hint = 'lower the size of its requests, or how many may be in flight'
+    report('MR_CONFIG_INVALID', ['outputs', id], message, hint)
   }
 }
 

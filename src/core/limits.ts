@@ -77,3 +77,6 @@ export const SYNCS_IN_FLIGHT_MAX = 8
 export const WHERE_CHARS_MAX = 4096
 /** Parentheses and negations within each other: the compiler recurses. */
 export const WHERE_NESTING_MAX = 64
+
+/** Bodies of all requests that one output may have in flight; with their row indices it stays below 4 GiB of addresses. */
+export const SLOTS_BYTES_MAX = 3 * 1024 ** 3

@@ -3,6 +3,7 @@
 // in it is settled: the response is complete or the socket is closed. One set per output, shared by its routes.
 
 import { invariant } from '../core/invariant.ts'
+import { sharedMemory } from '../kernel/memory-copy.ts'
 
 export interface Slot {
   readonly index: number
@@ -12,7 +13,8 @@ export interface Slot {
 }
 
 export class Slots {
-  readonly memory: SharedArrayBuffer
+  /** Shared; a memory of WebAssembly, so that pool threads copy to it at full speed (kernel/memory-copy.ts). */
+  readonly memory: WebAssembly.Memory
   readonly #free: Slot[]
   readonly #slotCount: number
   /** Flights that wait, by slot. */
@@ -22,13 +24,13 @@ export class Slots {
 
   /** Untouched pages of a slot cost no memory. */
   constructor(slotCount: number, slotBytes: number) {
-    this.memory = new SharedArrayBuffer(slotCount * slotBytes)
+    this.memory = sharedMemory(slotCount * slotBytes)
     this.#slotCount = slotCount
     this.#free = Array.from({ length: slotCount }, (_, index) => ({
       index,
       startByte: index * slotBytes,
       byteCount: slotBytes,
-      bytes: Buffer.from(this.memory, index * slotBytes, slotBytes)
+      bytes: Buffer.from(this.memory.buffer, index * slotBytes, slotBytes)
     })).reverse()
   }
 

@@ -26,6 +26,8 @@ export interface KernelOptions {
 export interface Kernel<Exports> {
   /** The whole memory. An address inside the kernel is an index here. */
   readonly memory: Buffer
+  /** The same, for copies to other memories. */
+  readonly wasmMemory: WebAssembly.Memory
   readonly exports: Exports
   /** Start of a permanent zeroed area of `byteCount` bytes, 64-byte aligned, with a tail. */
   reserve(byteCount: number): number
@@ -56,6 +58,7 @@ export function instantiateKernel<Exports extends object>(options: KernelOptions
   let nextByte = align(exports.firstFreeByte())
   return {
     memory: Buffer.from(wasmMemory.buffer),
+    wasmMemory,
     exports,
     reserve(byteCount) {
       const start = nextByte

@@ -28,7 +28,7 @@ export interface RenderExports {
     isQuotedTwice: boolean
   ): void
   setGeneration(generation: number): void
-  beginTask(outputEnd: number, rowsMax: number): void
+  beginTask(outputBytes: number, rowsMax: number): void
   setShard(logIdHigh: number, logIdLow: number, epoch: number): void
   setFinished(fromOffset: bigint, rangeCount: number): void
   setOpenGroups(isAnyOpen: boolean): void
@@ -58,6 +58,7 @@ export interface RenderExports {
   joinPlace(): number
   mailbox(): number
   renderedEnd(): number
+  takeOutput(): void
   renderedCount(): number
   verdictCount(): number
   targetsMade(): number

@@ -133,9 +133,11 @@ export interface StepCount {
 export interface RenderKernelFace {
   /** Frames are read into this. */
   readonly input: Buffer
-  /** Rendered bytes; `rows` says where. */
+  /** Rendered bytes that were not taken; `rows` says where they stand, counted from the task's first byte. */
   readonly output: Buffer
   readonly outputByteCount: number
+  /** Moves what is in `output` to shared memory and tells how many bytes that was; the next record begins over it. */
+  takeOutput(into: WebAssembly.Memory, atByte: number): number
   readonly rows: KernelRows
   /** Texts of the target numbers of `rows`. */
   readonly targets: readonly string[]

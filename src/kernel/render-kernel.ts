@@ -8,6 +8,7 @@ import { FRAME_PAYLOAD_BYTES_MAX, RECORD_BYTES_MAX } from '../core/limits.ts'
 import { REASON_TARGET } from './codes.ts'
 import { createFrameHash, type FrameHash, type HashExports } from './frame-hash.ts'
 import { instantiateKernel, type Kernel } from './instance.ts'
+import { type MemoryCopy, memoryCopy } from './memory-copy.ts'
 import { RenderCalls } from './render-calls.ts'
 import type { RenderExports } from './render-exports.ts'
 import type {
@@ -66,6 +67,8 @@ export class RenderKernel implements RenderKernelFace {
   readonly #joinedByte: number
   readonly #verdictByte: number
   readonly #finishedByte: number
+  /** By the memory of an output's slots. */
+  readonly #copies = new WeakMap<WebAssembly.Memory, MemoryCopy>()
   #logId: Uint8Array = new Uint8Array(8)
   #epoch = 0
 
@@ -111,6 +114,18 @@ export class RenderKernel implements RenderKernelFace {
     return this.#kernel.exports.renderedEnd() - this.#outputByte
   }
 
+  takeOutput(into: WebAssembly.Memory, atByte: number): number {
+    const byteCount = this.outputByteCount
+    let copy = this.#copies.get(into)
+    if (copy === undefined) {
+      copy = memoryCopy(this.#kernel.wasmMemory, into)
+      this.#copies.set(into, copy)
+    }
+    copy(atByte, this.#outputByte, byteCount)
+    this.#kernel.exports.takeOutput()
+    return byteCount
+  }
+
   get targets(): readonly string[] {
     return this.#calls.targets
   }
@@ -138,7 +153,7 @@ export class RenderKernel implements RenderKernelFace {
     this.#calls.beginTask(loaded.patterns)
     const outputBytesMax = Math.min(limits.outputBytesMax, this.output.length)
     const rowsMax = Math.min(limits.rowsMax, RENDER_ROWS_MAX)
-    this.#kernel.exports.beginTask(this.#outputByte + outputBytesMax, rowsMax)
+    this.#kernel.exports.beginTask(outputBytesMax, rowsMax)
     this.rows.count = 0
   }
 

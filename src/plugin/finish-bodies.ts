@@ -31,7 +31,8 @@ export interface BodyPlace {
 export function finishTogether(area: RenderArea, treatment: BodyTreatment): FinishedBodies {
   const rowCount = rowsThatFit(area)
   const byteCount = endOfRow(area, rowCount - 1)
-  area.slot.set(area.rendered.subarray(0, byteCount))
+  const isInSlot = area.rendered.buffer === area.slot.buffer
+  if (!isInSlot) area.slot.set(area.rendered.subarray(0, byteCount))
   const target = area.targets.length === 1 ? (area.targets[0] ?? '') : ''
   const place = { target, startByte: 0, byteCount, rowStart: 0, rowCount }
   return {

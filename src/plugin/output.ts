@@ -47,7 +47,7 @@ export interface RenderedBody {
 
 /** Area that a render half may use to put bodies together; what it returns must lie in `slot`. */
 export interface RenderArea {
-  /** Rendered records, back to back, as the kernel wrote them. */
+  /** Rendered records, back to back, as the kernel wrote them; with `isInOrder` in the slot, from its first byte on. */
   readonly rendered: Buffer
   /** Six words per row: start byte, byte count, target number, offset (relative), member list, time (ms, low word). */
   readonly rows: RenderedRows
@@ -81,6 +81,8 @@ export interface FinishedBodies {
 /** The pool half. The module's default export is a `CreateRender`. Pure: same records, same bytes. */
 export interface RenderHalf {
   readonly spec: RenderSpec
+  /** The body is all rows as rendered: they go to the slot while they are made. */
+  readonly isInOrder?: boolean
   /** Called once per distinct target and thread. */
   targetText(target: string): TargetText
   /** Groups, orders, compresses and hashes; most outputs use `finishPlain`. */

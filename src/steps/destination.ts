@@ -20,6 +20,6 @@ export interface Destination {
   readonly lowered: LoweredProgram
   readonly renderHalf: RenderHalf
   readonly scripts: readonly ScriptStage[]
-  /** Slots of the output. */
-  readonly slotMemory: SharedArrayBuffer
+  /** Slots of the output; shared. */
+  readonly slotMemory: WebAssembly.Memory
 }

@@ -26,7 +26,7 @@ export interface DestinationSpec {
   /** URL of the output's render half, and the output's options. */
   readonly renderModule: string
   readonly outputConfig: unknown
-  readonly slotMemory: SharedArrayBuffer
+  readonly slotMemory: WebAssembly.Memory
 }
 
 /** Everything of one generation of the configuration. */

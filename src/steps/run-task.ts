@@ -19,6 +19,7 @@ import { FrameWindow } from './frame-window.ts'
 import type { OpenGroup } from './open-group.ts'
 import { runScript } from './scripts.ts'
 import type { SegmentReader } from './segment-files.ts'
+import { SlotOutput } from './slot-output.ts'
 import { type AttemptResult, GroupTrap, TaskAttempt } from './task-attempt.ts'
 import { addStepCounters, INDEX_ROW_BYTES, takeVerdicts, writeRowIndex } from './task-rows.ts'
 import { findCulprit, isTrap, TRAPS_MAX } from './trap.ts'
@@ -61,6 +62,8 @@ class Runner implements TaskRunner {
   #instance: Instance | null = null
   #destination: Destination | null = null
   #attempt: TaskAttempt | null = null
+  /** Of the attempt; null: the render half puts bodies together itself. */
+  #slotOutput: SlotOutput | null = null
 
   constructor(options: TaskRunnerOptions) {
     this.#options = options
@@ -118,6 +121,10 @@ class Runner implements TaskRunner {
     const program = this.#program(destination)
     const { files, clockMs, deadlineMs, decoder } = this.#options
     const endMs = deadlineMs === null ? Number.POSITIVE_INFINITY : clockMs() + deadlineMs
+    const slotOutput = destination.renderHalf.isInOrder
+      ? new SlotOutput(kernel.face, { memory: destination.slotMemory, ...task.slot })
+      : null
+    this.#slotOutput = slotOutput
     const attempt = new TaskAttempt({
       kernel: kernel.face,
       program,
@@ -130,7 +137,8 @@ class Runner implements TaskRunner {
       outputBytesMax: Math.min(task.bodyBytesMax, task.slot.byteCount),
       rowsMax,
       poison,
-      isLate: () => deadlineMs !== null && clockMs() > endMs
+      isLate: () => deadlineMs !== null && clockMs() > endMs,
+      onFrame: () => slotOutput?.takePiece()
     })
     this.#attempt = attempt
     return attempt.run()
@@ -141,10 +149,10 @@ class Runner implements TaskRunner {
     if (face.rows.count === 0) return { bodies: [], order: null, places: null, rowsTaken: 0 }
     const indexStartByte = indexStart(task, face.rows.count)
     return destination.renderHalf.finish({
-      rendered: face.output.subarray(0, face.outputByteCount),
+      rendered: this.#slotOutput?.takeAll() ?? face.output.subarray(0, face.outputByteCount),
       rows: face.rows,
       targets: face.targets,
-      slot: Buffer.from(destination.slotMemory, task.slot.startByte, indexStartByte)
+      slot: Buffer.from(destination.slotMemory.buffer, task.slot.startByte, indexStartByte)
     })
   }
 
@@ -156,7 +164,7 @@ class Runner implements TaskRunner {
   ): number {
     const startByte = indexStart(task, face.rows.count)
     const words = new Int32Array(
-      destination.slotMemory,
+      destination.slotMemory.buffer,
       task.slot.startByte + startByte,
       (face.rows.count * INDEX_ROW_BYTES) / 4
     )

@@ -47,6 +47,8 @@ export interface AttemptContext {
   readonly poison: Poison
   /** Whether the task has used up its time; asked between frames. */
   isLate(): boolean
+  /** A frame is done. */
+  onFrame(): void
 }
 
 /** What a pass leaves besides the kernel's rows, verdicts and counters. */
@@ -127,6 +129,7 @@ export class TaskAttempt {
       const isSkipped = !this.#isAnyOpen && covers(finished, frame.firstOffset, endOffset)
       if (!isSkipped && !this.#runFrame(index, frame)) return false
       this.#resumeOffset = endOffset
+      this.#context.onFrame()
     }
     return true
   }

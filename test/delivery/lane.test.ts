@@ -340,7 +340,7 @@ t.test('Q35 rows of a refused key hold no slot, and are parked after park_after'
 })
 
 /** Row of the line that began in the frame before: owner 4, with 5 joined into it. */
-function joinedOver(result: TaskResult, task: TaskRequest, memory: SharedArrayBuffer): TaskResult {
+function joinedOver(result: TaskResult, task: TaskRequest, memory: ArrayBufferLike): TaskResult {
   const words = new Int32Array(memory, task.slot.startByte + result.rowIndexStartByte, 3)
   words[0] = 4 - task.fromOffset
   return { ...result, joined: [{ owner: 4, offsets: [5] }] }
@@ -370,7 +370,7 @@ for (const kind of ['retry', 'park'] as const) {
             const without = render({ ...task, finished: [[4, 5]] }, l.slots)
             return { ...without, resumeOffset: 5, open: [4], carry: new Uint8Array([1]) }
           }
-          if (call === 2) return { ...joinedOver(result, task, l.slots.memory), bodies }
+          if (call === 2) return { ...joinedOver(result, task, l.slots.memory.buffer), bodies }
           const alone = render({ ...task, finished: [...task.finished, [5, 6]] }, l.slots)
           return { ...alone, resumeOffset: 6, joined: [{ owner: 4, offsets: [5] }] }
         }

@@ -1,6 +1,7 @@
 import t from 'tap'
 import createNullRender from '../../plugins/outputs/null/render.ts'
 import stepCompilers from '../../plugins/steps.ts'
+import { sharedMemory } from '../../src/kernel/memory-copy.ts'
 import { RenderKernel } from '../../src/kernel/render-kernel.ts'
 import { definePlugin } from '../../src/plugin/step.ts'
 import {
@@ -50,7 +51,7 @@ const spec = (steps: readonly unknown[], renderModule = 'file:///render.ts'): Po
       steps,
       renderModule,
       outputConfig: { delay_ms: 0 },
-      slotMemory: new SharedArrayBuffer(1_000_000)
+      slotMemory: sharedMemory(1_000_000)
     }
   ]
 })
@@ -62,7 +63,7 @@ t.test('plain data becomes a runner: modules are loaded by URL, steps compiled',
   const runner = await createPoolRunner(destination, environment(store))
   const result = runner.run(store.task())
   t.equal(result.rowCount, 1)
-  const slot = Buffer.from(destination.destinations[0]!.slotMemory)
+  const slot = Buffer.from(destination.destinations[0]!.slotMemory.buffer)
   const [body] = result.bodies
   t.match(slot.toString('utf8', body!.startByte, body!.startByte + body!.byteCount), /HELLO/)
 })

@@ -185,11 +185,11 @@ export function frame(firstOffset: number, recordCount: number): Taken {
 }
 
 export function render(task: TaskRequest, slots: Slots): TaskResult {
-  const slot = Buffer.from(slots.memory, task.slot.startByte, task.slot.byteCount)
+  const slot = Buffer.from(slots.memory.buffer, task.slot.startByte, task.slot.byteCount)
   const rowIndexStartByte =
     task.slot.byteCount - task.rowsMax * 12 - ((task.slot.byteCount - task.rowsMax * 12) % 4)
   const words = new Uint32Array(
-    slots.memory,
+    slots.memory.buffer,
     task.slot.startByte + rowIndexStartByte,
     task.rowsMax * 3
   )

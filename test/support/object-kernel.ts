@@ -66,6 +66,7 @@ export class ObjectKernel implements RenderKernelFace {
   readonly #imports: RenderImports
   readonly #plans: ReadonlyMap<Uint8Array, PlanOfProgram>
   #program: PlanOfProgram | null = null
+  #takenBytes = 0
   #limits: TaskLimits = { outputBytesMax: 0, rowsMax: 0 }
   #logId: Uint8Array = Buffer.alloc(8)
   #epoch = 0
@@ -84,6 +85,13 @@ export class ObjectKernel implements RenderKernelFace {
 
   get outputByteCount(): number {
     return this.output.length
+  }
+
+  takeOutput(into: WebAssembly.Memory, atByte: number): number {
+    const byteCount = this.output.copy(Buffer.from(into.buffer), atByte)
+    this.#takenBytes += byteCount
+    this.output = Buffer.alloc(0)
+    return byteCount
   }
 
   get targets(): readonly string[] {
@@ -112,6 +120,7 @@ export class ObjectKernel implements RenderKernelFace {
     this.#program = this.#plans.get(program.bytes) ?? null
     this.#limits = limits
     this.output = Buffer.alloc(0)
+    this.#takenBytes = 0
     this.rowList = []
     this.targetList = []
     this.#judged = []
@@ -240,11 +249,11 @@ export class ObjectKernel implements RenderKernelFace {
     ])
     const isFull =
       this.rowList.length >= this.#limits.rowsMax ||
-      this.output.length + line.length > this.#limits.outputBytesMax
+      this.#takenBytes + this.output.length + line.length > this.#limits.outputBytesMax
     if (isFull) return { kind: 'full' }
     if (!this.targetList.includes(targetText)) this.targetList.push(targetText)
     this.rowList.push({
-      startByte: this.output.length,
+      startByte: this.#takenBytes + this.output.length,
       byteCount: line.length,
       target: this.targetList.indexOf(targetText),
       timeMs: record.time.seconds * 1000,

@@ -2,6 +2,7 @@
 
 import stepCompilers from '../../plugins/steps.ts'
 import { compileTemplate } from '../../src/core/template.ts'
+import { sharedMemory } from '../../src/kernel/memory-copy.ts'
 import type { RenderImports } from '../../src/kernel/render-face.ts'
 import { RenderKernel } from '../../src/kernel/render-kernel.ts'
 import { finishPerTarget, PLAIN } from '../../src/plugin/finish-bodies.ts'
@@ -76,7 +77,7 @@ export function harness(store: FrameStore, options: HarnessOptions = {}): Harnes
     finish: (area) => finishPerTarget(area, PLAIN),
     ...options.renderHalf
   }
-  const slotMemory = new SharedArrayBuffer(SLOT_BYTES)
+  const slotMemory = sharedMemory(SLOT_BYTES)
   const destination: Destination = {
     key: 'route/output',
     route: 'route',
@@ -104,7 +105,7 @@ export function harness(store: FrameStore, options: HarnessOptions = {}): Harnes
     clockMs: () => 0,
     deadlineMs: null
   })
-  const slot = Buffer.from(slotMemory)
+  const slot = Buffer.from(slotMemory.buffer)
   const rowsOf = (result: TaskResult): string[][] => {
     const rows: string[][] = []
     for (let row = 0; row < result.rowCount; row++) {

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import stepCompilers from '../../../plugins/steps.ts'
 import { compileTemplate } from '../../../src/core/template.ts'
+import { sharedMemory } from '../../../src/kernel/memory-copy.ts'
 import { RenderKernel } from '../../../src/kernel/render-kernel.ts'
 import { finishTogether, PLAIN } from '../../../src/plugin/finish-bodies.ts'
 import type { RenderHalf } from '../../../src/plugin/output.ts'
@@ -147,7 +148,7 @@ function destinationOf(name: string, steps: readonly unknown[]): Destination {
     lowered: lowerPlan(plan, [], renderHalf.spec),
     renderHalf,
     scripts: [],
-    slotMemory: new SharedArrayBuffer(SLOT_BYTES)
+    slotMemory: sharedMemory(SLOT_BYTES)
   }
 }
 

@@ -30,6 +30,7 @@ const createRender: CreateRender<OpenSearchOptions> = (options, context): Render
       messageField: null,
       recordBytesMax: options.bulk_bytes
     },
+    isInOrder: true,
     targetText: (target) => actionLine(nameOf(target), hasId),
     finish: (area) => finishTogether(area, treatment)
   }

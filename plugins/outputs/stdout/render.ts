@@ -18,6 +18,7 @@ const createRender: CreateRender<unknown> = () => ({
     messageField: null,
     recordBytesMax: RECORD_BYTES_MAX
   },
+  isInOrder: true,
   targetText: () => ({ kind: 'ok', prefix: NOTHING, afterId: NOTHING }),
   finish: (area) => finishTogether(area, PLAIN)
 })

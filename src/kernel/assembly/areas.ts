@@ -9,8 +9,11 @@ export let arenaEnd: usize = 0
 /** First free byte of the arena, 16-byte aligned. */
 export let arenaTop: usize = 0
 
-/** Rendered records, and the first byte that they may not use. */
+/** Area of the rendered records that nobody has taken yet. */
+let outputArea: usize = 0
+/** Where the first record of the task would stand: before the area when records were taken. */
 export let output: usize = 0
+/** The first byte that records may not use. */
 export let outputEnd: usize = 0
 
 /** 40 bytes per rendered record, see emit.ts. */
@@ -82,15 +85,24 @@ export function renderAreas(
   arena = arenaStart
   arenaEnd = arenaStart + arenaBytes
   arenaTop = arenaStart
-  output = outputStart
+  outputArea = outputStart
   rowIndex = index
   verdictRuns = runs
   finishedRanges = finished
   targets = targetArea
 }
 
-export function setOutputEnd(end: usize): void {
-  outputEnd = end
+export function resetOutput(byteCount: usize): void {
+  output = outputArea
+  outputEnd = outputArea + byteCount
+}
+
+/** What stands up to `top` was taken: the next record goes to the start of the area. */
+export function shiftOutput(top: usize): usize {
+  const taken = top - outputArea
+  output -= taken
+  outputEnd -= taken
+  return outputArea
 }
 
 @inline

@@ -7,7 +7,7 @@ import {
   REASON_EMPTY,
   REASON_TOO_LARGE
 } from '../codes'
-import { output, outputEnd, program, ROW_INDEX_BYTES, rowIndex } from './areas'
+import { output, outputEnd, program, ROW_INDEX_BYTES, rowIndex, shiftOutput } from './areas'
 import { renderedKey, renderedKeyLength, rowOf, stamp, unstamp } from './dictionary'
 import { entryOffset, recordNs, recordSecond } from './entry'
 import { copyText, escape, escapedLength, putString } from './escape'
@@ -82,6 +82,11 @@ export function beginOutput(rows: u32): void {
   messageKey = load<u32>(program, 88)
   recordBytesMax = load<u32>(program, 92)
   targetSpan = load<u32>(program, 104)
+}
+
+/** The rendered records were taken. Places in the index go on counting from the task's first byte. */
+export function takeOutput(): void {
+  outputTop = shiftOutput(outputTop)
 }
 
 /** A field of the output's own meets a field of the record: whether the output's own is written. */

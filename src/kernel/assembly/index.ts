@@ -59,6 +59,7 @@ export {
   setJoinedPlace,
   setOpenGroups,
   setShard,
+  takeOutput,
   takeTargetBytes,
   targetEntry,
   targetsMade,

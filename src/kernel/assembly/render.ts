@@ -1,6 +1,6 @@
 // What the render face calls: areas, programs, tasks.
 
-import { clearSlot, renderAreas, programCounters, programSlotBytes, setOutputEnd, useSlot } from './areas'
+import { clearSlot, renderAreas, programCounters, programSlotBytes, resetOutput, useSlot } from './areas'
 import {
   clearDictionary,
   dictionaryState,
@@ -12,7 +12,7 @@ import {
 } from './dictionary'
 import { badTimes, resetBadTimes } from './entry'
 import { initEscape, invalidBytes, resetInvalidBytes } from './escape'
-import { beginOutput, emittedCount, outputTop } from './emit'
+import { beginOutput, emittedCount, outputTop, takeOutput } from './emit'
 import { initGroup, setShard } from './group'
 import { MAILBOX } from './mailbox'
 import { initNumbers } from './number'
@@ -50,6 +50,7 @@ export {
   setJoinedPlace,
   setOpenGroups,
   setShard,
+  takeOutput,
   takeTargetBytes,
   targetEntry
 }
@@ -71,8 +72,8 @@ export function loadSlot(slot: usize): void {
 export { useSlot }
 
 /** Begins a task of the program in use. */
-export function beginTask(outputBytesEnd: usize, rowsMax: u32): void {
-  setOutputEnd(outputBytesEnd)
+export function beginTask(outputBytes: usize, rowsMax: u32): void {
+  resetOutput(outputBytes)
   beginOutput(rowsMax)
   beginRun()
   resetTargets()
