@@ -63,6 +63,16 @@ export interface JsonEntryOptions extends RecordRules {
   readonly list?: number
 }
 
+/** Documents of equal action lines. */
+export interface BulkDocuments {
+  readonly entries: Buffer
+  readonly count: number
+  /** Bytes up to the action line at which reading stopped. */
+  readonly readBytes: number
+  /** Of the document behind that line. */
+  readonly error: JsonError | null
+}
+
 /** State of a value whose end is looked for; the next call gets the same bytes and more. */
 export class JsonProgress {
   scannedBytes = 0
@@ -78,6 +88,13 @@ export interface JsonExports {
   jsonListState(): number
   packToEntries(start: number, end: number, target: number, targetEnd: number, list: number): number
   packListLeft(): number
+  bulkToEntries(
+    start: number,
+    end: number,
+    target: number,
+    targetEnd: number,
+    actionBytes: number
+  ): number
   recordSetTimeRules(keys: number, keyCount: number, isKept: number, isGuessed: number): void
   recordSetExtra(pairs: number, byteCount: number, count: number): void
   jsonRecordCount(): number
@@ -177,6 +194,35 @@ export class JsonConverter {
     const extraBytes = this.#setRecordRules(options)
     const list = options.list ?? 0
     return this.#convert(bytes, extraBytes, exports.packToEntries, exports.packListLeft, list)
+  }
+
+  /**
+   * Documents of a `_bulk` body in the kernel's memory, behind equal action lines; the first of these is `actionBytes` long
+   * without its end. Entries are written to `target`; null: it has no room for the first.
+   */
+  bulkToEntries(
+    body: Buffer,
+    actionBytes: number,
+    target: Buffer,
+    rules: RecordRules
+  ): BulkDocuments | null {
+    const { exports } = this.#kernel
+    exports.jsonSetRules(RECORD_NESTING_MAX, 1, rules.timeSeconds, rules.timeNanos)
+    this.#setRecordRules(rules)
+    const start = body.byteOffset
+    const to = target.byteOffset
+    const end = exports.bulkToEntries(
+      start,
+      start + body.length,
+      to,
+      to + target.length - TAIL_BYTES,
+      actionBytes
+    )
+    const isFull = exports.jsonErrorReason() === NO_ROOM
+    if (isFull && exports.jsonRecordCount() === 0) return null
+    const { bytes, error, valueCount } = this.#result(target.subarray(0, end - to), start, 0)
+    const readBytes = exports.jsonRecordByte() - start
+    return { entries: bytes, count: valueCount, readBytes, error: isFull ? null : error }
   }
 
   /** Arrays, one after another, to the MessagePack messages that they stand for, for scan. */

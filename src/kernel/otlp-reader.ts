@@ -60,25 +60,50 @@ const BLOCK_BYTES_MIN = 64 * 1024
 const STATUS = { done: 0, group: 1, malformed: 2, noRoom: 3, resourceTooLarge: 4 } as const
 const JSON_NO_ROOM = 1
 
+interface ReaderParts {
+  readonly kernel: Kernel<OtlpExports>
+  readonly lender: BlockLender
+  readonly json: JsonConverter
+  readonly pairsByte: number
+  readonly rejectsByte: number
+}
+
 export class OtlpReader {
+  readonly #parts: ReaderParts
+
+  constructor(kernel: Kernel<OtlpExports>, lender: BlockLender, json: JsonConverter) {
+    const pairsByte = kernel.reserve(PAIRS_BYTES_MAX)
+    const rejectsByte = kernel.reserve(REJECTS_MAX * REJECT_BYTES)
+    this.#parts = { kernel, lender, json, pairsByte, rejectsByte }
+  }
+
+  /** For one request. */
+  open(): OtlpReading {
+    return new OtlpReading(this.#parts)
+  }
+}
+
+export class OtlpReading {
   readonly #kernel: Kernel<OtlpExports>
   readonly #lender: BlockLender
   readonly #json: JsonConverter
   readonly #pairsByte: number
   readonly #rejectsByte: number
-  #blocks: Buffer[] = []
+  readonly #blocks: Buffer[] = []
 
-  constructor(kernel: Kernel<OtlpExports>, lender: BlockLender, json: JsonConverter) {
+  constructor({ kernel, lender, json, pairsByte, rejectsByte }: ReaderParts) {
     this.#kernel = kernel
     this.#lender = lender
     this.#json = json
-    this.#pairsByte = kernel.reserve(PAIRS_BYTES_MAX)
-    this.#rejectsByte = kernel.reserve(REJECTS_MAX * REJECT_BYTES)
+    this.#pairsByte = pairsByte
+    this.#rejectsByte = rejectsByte
   }
 
   /** Reads an ExportLogsServiceRequest in the kernel's memory. The result is good until `release`. */
   readProtobuf(body: Buffer, rules: OtlpRules): OtlpResult {
     const { exports, memory } = this.#kernel
+    // A message without a field has no bytes.
+    if (body.length === 0) return { kind: 'records', groups: [], rejected: [] }
     invariant(body.buffer === memory.buffer, 'bytes lie outside the kernel memory')
     exports.otlpBegin(
       body.byteOffset,

@@ -25,6 +25,7 @@ const TLS_RELOADS =
   'Changed certificate files by result: ok, failed (the old certificate stays in use).'
 const PROXY_FAILED = 'Connections reset for their PROXY protocol header, by reason.'
 const AUTH_FAILURES = 'Requests refused because of who sent them, by reason.'
+const NONLOG_REFUSED = 'OTLP requests of other signals than logs, answered 404.'
 const PAUSED = 'Times a connection stopped being read, by reason.'
 const REQUESTS = 'Requests by status code; 200 stands for all 2xx.'
 
@@ -161,6 +162,11 @@ export const INGEST_COUNTERS = [
     'forward_heartbeats_total',
     'Connections that ended without a byte, and heartbeat datagrams.'
   ),
+  labelled('http_nonlog_refused_total', 'signal', NONLOG_REFUSED, [
+    'traces',
+    'metrics',
+    'profiles'
+  ]),
   labelled('http_requests_total', 'code', REQUESTS, [
     '200',
     '400',

@@ -20,12 +20,12 @@ import type { SenderAddress } from './sender-address.ts'
 
 /** An interface with paths and answers of its own. */
 export interface Facade {
-  /** null: the path is none of its own. */
-  take(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> | null
+  /** Whether a request is one of its own. */
+  owns(path: string, method: string): boolean
+  /** Settles when the request is answered, with null, or is to be refused. */
+  take(request: FastifyRequest, reply: FastifyReply): Promise<Refusal | null>
   /** Answers a refusal in its form. */
-  refuse(reply: FastifyReply, refusal: Refusal): FastifyReply
-  /** Whether the path is one of its own. */
-  owns(path: string): boolean
+  refuse(request: FastifyRequest, reply: FastifyReply, why: Refusal): FastifyReply
 }
 
 const RETRY_AFTER_SECONDS = '1'
@@ -69,14 +69,16 @@ export class Exchange {
     if (this.isStopping) reply.header('connection', 'close')
     if (method === 'OPTIONS') return this.#preflight(request, reply)
     const path = request.originalUrl.split('?', 1)[0] ?? ''
-    const facade = facades.find((each) => each.owns(path))
+    const facade = facades.find((each) => each.owns(path, method))
     const refuse = (why: Refusal) => this.#refuse(request, reply, why, facade)
     if (!this.#cors.admits(headers.origin, reply)) return refuse(NOT_ALLOWED)
     const denied = this.#denied(request, reply, path)
     if (denied !== null) return refuse(denied)
     if (this.isStopping && method !== 'GET' && method !== 'HEAD') return refuse(STOPPING)
-    const answered = facade?.take(request, reply) ?? null
-    if (answered !== null) return this.#counted(request, await answered)
+    if (facade !== undefined) {
+      const why = await facade.take(request, reply)
+      return why === null ? this.#counted(request, reply) : refuse(why)
+    }
     if (method === 'GET' || method === 'HEAD')
       return this.#counted(request, reply.code(200).send(''))
     if (method !== 'POST') return refuse(NO_METHOD)
@@ -126,7 +128,7 @@ export class Exchange {
     if (why.code === 503) reply.header('retry-after', RETRY_AFTER_SECONDS)
     if (why.code !== 503 && (why.firstBytes !== undefined || why.code === 413))
       this.#tell(request, why)
-    if (facade !== undefined) return this.#counted(request, facade.refuse(reply, why))
+    if (facade !== undefined) return this.#counted(request, facade.refuse(request, reply, why))
     const { code, text } = why
     reply.code(code).type('text/plain; charset=utf-8').send(`${code} ${text}\n`)
     return this.#counted(request, reply)

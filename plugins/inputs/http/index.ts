@@ -6,6 +6,7 @@ import { AddressSet } from '../../../src/net/address-set.ts'
 import { type ConfigFinding, defineInput } from '../../../src/plugin/define.ts'
 import { checkListening } from '../../../src/plugin/listening-check.ts'
 import { config } from './config.ts'
+import { faultOfTag } from './otlp-tag.ts'
 
 export default defineInput({
   type: 'http',
@@ -16,7 +17,8 @@ export default defineInput({
   check: (options) => [
     ...checkListening(options),
     ...options.trusted_proxies.flatMap(checkNetwork),
-    ...checkCredentials(options)
+    ...checkCredentials(options),
+    ...checkTag(options.otlp.tag)
   ],
   listens: (options) => options.listen
 })
@@ -39,4 +41,12 @@ function checkCredentials(options: {
   if (!isOpen) return []
   const message = 'cors_allow_credentials needs origins by name'
   return [{ path: ['cors_allow_origins'], message, hint: 'name the origins instead of "*"' }]
+}
+
+function checkTag(template: string): ConfigFinding[] {
+  const fault = faultOfTag(template)
+  if (fault === null) return []
+  const message = `a tag cannot hold ${fault}: it is that of all records of a resource and scope`
+  const hint = 'write ${record.resource.attributes["service.name"]} or ${record.scope.name}'
+  return [{ path: ['otlp', 'tag'], message, hint }]
 }

@@ -14,8 +14,10 @@ import type { CreateInput, Input, InputAddresses, InputContext } from '../../../
 import { isListenedHere, openListener } from '../../../src/plugin/listening.ts'
 import { SenderWarnings } from '../../../src/plugin/sender-warnings.ts'
 import { BodyIntake } from './body-intake.ts'
+import { BulkFacade } from './bulk-facade.ts'
 import { Exchange } from './exchange.ts'
 import type { HttpOptions } from './options.ts'
+import { OtlpFacade } from './otlp-facade.ts'
 import { RecordStore } from './record-store.ts'
 import { SenderAddress } from './sender-address.ts'
 
@@ -45,14 +47,19 @@ class HttpInput implements Input {
     this.#warnings = new SenderWarnings(context)
     this.#addresses = new SenderAddress(options.trusted_proxies)
     this.#intake = new BodyIntake(context, options)
+    const store = new RecordStore(context)
+    const parts = [context, options, this.#intake, store] as const
     this.#exchange = new Exchange({
       context,
       options,
       intake: this.#intake,
-      store: new RecordStore(context),
+      store,
       warnings: this.#warnings,
       addresses: this.#addresses,
-      facades: []
+      facades: [
+        ...(options.otlp.enabled ? [new OtlpFacade(...parts)] : []),
+        ...(options.elasticsearch.enabled ? [new BulkFacade(...parts)] : [])
+      ]
     })
   }
 

@@ -28,7 +28,8 @@ export class RecordGatherer implements BodyTarget {
   readonly #form: BodyForm
   readonly #rules: RecordRules
   readonly #window: WholeBody
-  #convertAtBytes = WINDOW_BYTES
+  readonly #windowBytes: number
+  #convertAtBytes: number
   /** Bytes of the body before the window. */
   #passedBytes = 0
   /** A list that windows before have opened. */
@@ -38,11 +39,13 @@ export class RecordGatherer implements BodyTarget {
   #pieceBytes = 0
   #refusedBytes = 0
 
-  constructor(kernel: ScanKernel, form: BodyForm, rules: RecordRules) {
+  constructor(kernel: ScanKernel, form: BodyForm, rules: RecordRules, windowBytes = WINDOW_BYTES) {
     this.#kernel = kernel
     this.#form = form
     this.#rules = rules
     this.#window = new WholeBody(kernel)
+    this.#windowBytes = windowBytes
+    this.#convertAtBytes = windowBytes
   }
 
   get heldBytes(): number {
@@ -90,7 +93,7 @@ export class RecordGatherer implements BodyTarget {
     }
     this.#window.dropFirst(start)
     this.#passedBytes += start
-    this.#convertAtBytes = Math.max(WINDOW_BYTES, this.#window.byteCount * 2)
+    this.#convertAtBytes = Math.max(this.#windowBytes, this.#window.byteCount * 2)
     if (this.#window.byteCount > WINDOW_BYTES_MAX) this.#giveUp(this.#window.bytes, 'too_large')
     if (this.#isGivenUp) this.#window.release()
     return true

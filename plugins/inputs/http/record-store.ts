@@ -9,7 +9,8 @@ import type { AppendSource, DurableListener, InputContext, Run } from '../../../
 import { entryRuns, refusedBytes } from '../../../src/plugin/unit-runs.ts'
 
 export type StoreOutcome =
-  | { readonly kind: 'stored' }
+  /** `invalidCount`: entries that are no records or too large; they are in the dead letters. */
+  | { readonly kind: 'stored'; readonly invalidCount: number }
   /** No room, or the disk failed: the sender has to come again. */
   | { readonly kind: 'busy' }
   /** Nothing in the request is a record. */
@@ -26,6 +27,8 @@ export interface Gathered {
   /** Bytes that cannot be read. */
   readonly refused: readonly Buffer[]
   readonly firstError: string | null
+  /** The sender is told about each record: a request without a good one is no bad request. */
+  readonly isToldApart?: boolean
 }
 
 /** How long the rest of a request waits for room when a part of it is stored. */
@@ -44,6 +47,7 @@ export class RecordStore {
     const letters = [...gathered.refused]
     let { firstError } = gathered
     let recordCount = 0
+    let invalidCount = 0
     const messages: Run[][] = []
     for (const { tag, pieces } of gathered.messages) {
       const runs: Run[] = []
@@ -51,6 +55,7 @@ export class RecordStore {
         const scanned = this.#scan(tag, piece)
         runs.push(...scanned.runs)
         recordCount += scanned.recordCount
+        invalidCount += scanned.invalidCount
         if (scanned.refused === null) continue
         letters.push(scanned.refused)
         firstError ??= NO_RECORD
@@ -58,7 +63,8 @@ export class RecordStore {
       if (runs.length > 0) messages.push(runs)
     }
     const refused = Buffer.concat(letters)
-    if (recordCount === 0 && (refused.length > 0 || firstError !== null)) {
+    const isEmpty = recordCount === 0 && gathered.isToldApart !== true
+    if (isEmpty && (refused.length > 0 || firstError !== null)) {
       return { kind: 'bad', reason: firstError ?? NO_RECORD }
     }
     const source = { inputId: id, peer: '' }
@@ -66,7 +72,7 @@ export class RecordStore {
     if (!isStored) return { kind: 'busy' }
     counters.add('received_records', recordCount)
     if (refused.length > 0) counters.add('dead_letters', 1)
-    return { kind: 'stored' }
+    return { kind: 'stored', invalidCount }
   }
 
   #scan(tag: Buffer, piece: Buffer) {
@@ -77,7 +83,8 @@ export class RecordStore {
     const runs = entryRuns(unit, piece, tag, null, () => tag)
     const isWhole = unit.invalidTotal === 0 && unit.giveUpReason === null
     const refused = isWhole ? null : refusedBytes(unit, piece)
-    return { runs, recordCount: unit.recordCount, refused }
+    const invalidCount = unit.invalidTotal
+    return { runs, recordCount: unit.recordCount, invalidCount, refused }
   }
 
   /** Settles when all of it is durable, or cannot be. */

@@ -18,9 +18,17 @@ export function targetOf(
   const mark = url.indexOf('?')
   const path = mark < 0 ? url : url.slice(0, mark)
   const named = headerTag ?? path.replace(/^\//, '').replace(/\/+$/, '').replaceAll('/', '.')
+  const tag = prefixedTag(named, options)
+  return { tag, query: new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1)) }
+}
+
+/** With the prefix of the input, never empty, cut to the limit. */
+export function prefixedTag(
+  named: string,
+  options: Pick<HttpOptions, 'add_tag_prefix' | 'default_tag'>
+): Buffer {
   const tag = named === '' ? options.default_tag : named
-  const prefixed = options.add_tag_prefix === null ? tag : `${options.add_tag_prefix}.${tag}`
-  return { tag: cut(prefixed), query: new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1)) }
+  return cut(options.add_tag_prefix === null ? tag : `${options.add_tag_prefix}.${tag}`)
 }
 
 /** Seconds and nanoseconds of `?time=`; null: none, zero or no number. */

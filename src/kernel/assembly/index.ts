@@ -67,6 +67,7 @@ export {
   verdictCount
 } from './render'
 export {
+  bulkToEntries,
   jsonErrorByte,
   jsonErrorReason,
   jsonListState,

@@ -16,8 +16,10 @@ import {
   beginEntries,
   beginEntry,
   countRecord,
+  dropRecord,
   ENTRY_BYTES,
   endEntry,
+  jsonRecordByte,
   setDefaultTime,
   setRecordAt
 } from './record-entries'
@@ -111,6 +113,53 @@ function readRecord(p: usize, end: usize): usize {
   }
   endEntry(entry, record)
   return p
+}
+
+/**
+ * Documents of a `_bulk` body: lines in pairs, from the action line at `start` on as long as action lines are the same.
+ * Reading stopped at the action line that jsonRecordByte tells: another one, or one whose document is not good.
+ */
+export function bulkToEntries(
+  start: usize,
+  end: usize,
+  target: usize,
+  targetEnd: usize,
+  actionBytes: u32
+): usize {
+  beginEntries(start, target, targetEnd)
+  let p = start
+  while (p < end) {
+    setRecordAt(p)
+    const action = p + actionBytes
+    if (action > end || memory.compare(p, start, actionBytes) != 0) break
+    // What is longer is another action.
+    const line = lineEnd(action, end)
+    if (line == 0) break
+    p = document(line, end)
+    if (p == 0) break
+    setRecordAt(p)
+  }
+  return out
+}
+
+/** Behind the line feed that follows white space; 0: there is something else. */
+function lineEnd(p: usize, end: usize): usize {
+  while (p < end && isSpace(load<u8>(p))) if (load<u8>(p++) == 0x0a) return p
+  return p < end ? 0 : p
+}
+
+function document(p: usize, end: usize): usize {
+  const entry = out
+  const action = jsonRecordByte()
+  const behind = readRecord(p, end)
+  setRecordAt(action)
+  if (behind == 0) return 0
+  const next = lineEnd(behind, end)
+  if (next == 0) {
+    dropRecord(entry)
+    return jsonFail(JSON_UNEXPECTED, behind)
+  }
+  return next
 }
 
 /** Arrays, one after another, as MessagePack values: messages in JSON. */

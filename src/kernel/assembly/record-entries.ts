@@ -47,6 +47,12 @@ export function countRecord(): void {
   recordCount++
 }
 
+/** The record that was written last is none. */
+export function dropRecord(entry: usize): void {
+  recordCount--
+  moveOutput(entry)
+}
+
 /** Writes the head of an entry, for which the caller has kept ENTRY_BYTES; gives where its record begins. */
 export function beginEntry(): usize {
   putByte(0x92)
