@@ -5,8 +5,9 @@
 import type { ScanKernel } from '../../../src/kernel/scan-kernel.ts'
 
 /** Room in front of the read buffer for the rest of the read before. */
-const HEAD_BYTES = 64 * 1024
-const READ_BYTES = 256 * 1024
+const HEAD_BYTES = 256 * 1024
+/** Chunks of a thousand records (336 KB) fit: most of them are then stored from where they were read to. */
+const READ_BYTES = 512 * 1024
 /** Up to this a block is made as long as the message will be. */
 const NEEDED_BYTES_MAX = 256 * 1024
 /** A block this large that holds little is changed for a smaller one. */
