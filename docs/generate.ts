@@ -65,9 +65,13 @@ function optionsPage(): string {
       lines.push(`| ${link} | ${each.stability} | ${each.summary} |`)
     }
     lines.push('')
+    if (kind === 'input') lines.push(INPUT_PARSER, '')
   }
   return lines.join('\n')
 }
+
+const INPUT_PARSER =
+  'Every input takes `parser`, the name of a parser or the options of a `parse` step: its records go through it in every route, before the steps of the route. It runs behind the queue, so an acknowledgement never waits for it.'
 
 const KINDS = [
   ['input', 'Inputs'],

@@ -41,6 +41,13 @@ function instancesOf(registry: Registry, kind: 'input' | 'output'): Record<strin
   return { oneOf: definitions.map((definition) => instanceOf(definition)) }
 }
 
+/** Every input has it; the options are those of the step `parse`. */
+const PARSER_SCHEMA = {
+  type: ['string', 'object'],
+  description:
+    'Parser that records of this input go through before the steps of a route: its name, or the options of a parse step.'
+}
+
 function instanceOf(definition: AnyDefinition): Record<string, unknown> {
   const schema = published(schemaNode(definition.config))
   const properties = isBlock(schema['properties']) ? schema['properties'] : {}
@@ -51,7 +58,11 @@ function instanceOf(definition: AnyDefinition): Record<string, unknown> {
     ...schema,
     title: definition.type,
     description: definition.summary,
-    properties: { type: { enum: names, description: definition.summary }, ...properties },
+    properties: {
+      type: { enum: names, description: definition.summary },
+      ...(definition.kind === 'input' ? { parser: PARSER_SCHEMA } : {}),
+      ...properties
+    },
     required: ['type', ...required]
   }
 }

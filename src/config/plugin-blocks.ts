@@ -30,6 +30,7 @@ export interface CheckedPlugins {
 
 /** What both passes over blocks need. */
 export interface BlockScope {
+  readonly checkSteps: (steps: readonly unknown[]) => readonly ConfigFinding[]
   readonly registry: Registry
   readonly checker: BlockChecker
   readonly places: PlaceTree
@@ -55,7 +56,9 @@ function checkKind(kind: 'inputs' | 'outputs', blocks: Blocks, scope: BlockScope
   const shown: Record<string, unknown> = {}
   const listeners: Listener[] = []
   for (const [id, block] of Object.entries(blocks)) {
-    const { type, ...options } = block
+    const { type, parser, ...rest } = block
+    // `parser` belongs to every input, so it is no option of a plugin.
+    const options = kind === 'inputs' || parser === undefined ? rest : { parser, ...rest }
     if (typeof type !== 'string') continue
     const path = [kind, id]
     const definition = definitionOf(kind, type, path, scope)
@@ -65,9 +68,19 @@ function checkKind(kind: 'inputs' | 'outputs', blocks: Blocks, scope: BlockScope
     shown[id] = { type, ...blockOf(masked(schemaNode(schema), checked.shown)) }
     const { value } = checked
     if (!checked.isValid || !isBlock(value)) continue
-    configs[id] = { type, config: value }
     reportRules(rulesOf(definition, value), path, scope.report)
-    if (definition.kind !== 'input') continue
+    if (definition.kind !== 'input') {
+      configs[id] = { type, config: value }
+      continue
+    }
+    const parse = parser ?? definition.parser?.(value) ?? null
+    const checkedParser = parse === null ? null : checkParser(parse, [...path, 'parser'], scope)
+    configs[id] = {
+      type,
+      config: value,
+      ...(checkedParser === null ? {} : { parser: checkedParser })
+    }
+    if (parser !== undefined) shown[id] = { ...blockOf(shown[id]), parser: checkedParser ?? parser }
     for (const address of definition.listens(value)) listeners.push({ address, path })
   }
   return { configs, shown, listeners }
@@ -86,6 +99,34 @@ function definitionOf(
     report('MR_CONFIG_REFERENCE', [...path, 'type'], message, wordsHint(type, known))
   }
   return definition
+}
+
+/** A parser's name, or its options with `type`; null: it has faults, and they were reported. */
+function checkParser(
+  given: unknown,
+  path: ConfigPath,
+  scope: BlockScope
+): Record<string, unknown> | null {
+  const options = typeof given === 'string' ? { type: given } : given
+  const type = isBlock(options) ? options['type'] : undefined
+  const definition = typeof type === 'string' ? scope.registry.parser(type) : undefined
+  if (definition === undefined) {
+    const known = scope.registry.types('parser')
+    const message = typeof type === 'string' ? `no parser "${type}"` : 'a parser needs a type'
+    scope.report('MR_CONFIG_REFERENCE', path, message, wordsHint(String(type ?? ''), known))
+    return null
+  }
+  const block = scope.checker.check(definition.config, options, path, scope.places, scope.report)
+  const { value } = block
+  if (!block.isValid || !isBlock(value)) return null
+  const findings = scope.checkSteps([{ parse: value }])
+  // Paths of a list with one step: number, name, then the option.
+  reportRules(
+    findings.map((finding) => ({ ...finding, path: finding.path.slice(2) })),
+    path,
+    scope.report
+  )
+  return findings.length === 0 ? value : null
 }
 
 function rulesOf(

@@ -1,7 +1,6 @@
 // Runs on: main.
 // The parts of a route that name other things: inputs and outputs by id, steps by the name of their plugin.
 
-import type { ConfigFinding } from '../plugin/define.ts'
 import type { Registry } from '../plugin/registry.ts'
 import type { Report } from './convert.ts'
 import { wordsHint } from './explain.ts'
@@ -18,7 +17,6 @@ export interface RouteNames {
 
 export interface RouteScope extends BlockScope {
   readonly names: RouteNames
-  readonly checkSteps: (steps: readonly unknown[]) => readonly ConfigFinding[]
 }
 
 export function checkNames(

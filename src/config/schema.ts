@@ -59,6 +59,8 @@ export interface PluginConfig {
   readonly type: string
   /** Validated by the plugin's own schema, defaults filled in, units converted. */
   readonly config: Readonly<Record<string, unknown>>
+  /** Inputs: options of the `parse` step that its records go through first, in every route; absent: none. */
+  readonly parser?: Readonly<Record<string, unknown>>
 }
 
 export type Durability = 'sync' | 'interval' | 'os' | 'memory'

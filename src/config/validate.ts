@@ -76,9 +76,9 @@ export function validateConfig(
     outputs: Object.keys(blocks.outputs)
   }
   const { registry, checkSteps } = environment
-  const scope = { registry, checker, places: loaded.places, report }
+  const scope = { registry, checker, checkSteps, places: loaded.places, report }
   const plugins = checkPlugins(blocks, scope)
-  const { routes, shown: shownRoutes } = checkRoutes(blocks.routes, { ...scope, names, checkSteps })
+  const { routes, shown: shownRoutes } = checkRoutes(blocks.routes, { ...scope, names })
   // Converted by the schema that the type was made from.
   const values = shell.value as Shell
   const listen = shell.hasFault('admin') ? [] : values.admin.listen

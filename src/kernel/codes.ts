@@ -86,7 +86,9 @@ export const OP_COUNT = 22
  * to clear, how many of them also go when the record is incomplete, ids, count of fields, fields.
  */
 export const OP_JOIN = 23
-export const OP_COUNT_ALL = 24
+/** Slice, jump: whether the entry came by the input of this id. */
+export const OP_FROM_INPUT = 24
+export const OP_COUNT_ALL = 25
 
 export const FIELD_PATH = 0x80000000
 /** Root of a path into the entry's metadata instead of the record. */

@@ -33,6 +33,7 @@ const OPERANDS: Readonly<Record<number, readonly Operand[]>> = {
   [codes.OP_COMPARE]: ['field', 'number', 'number', 'number', 'number', 'jump'],
   [codes.OP_EXISTS]: ['field', 'jump'],
   [codes.OP_TYPE_IS]: ['field', 'number', 'jump'],
+  [codes.OP_FROM_INPUT]: ['slice', 'jump'],
   [codes.OP_REGEX]: ['field', 'pattern', 'jump'],
   [codes.OP_PARSE_JSON]: ['field', 'options'],
   [codes.OP_PARSE_ACCESS]: ['field', 'options', ...Array<Operand>(11).fill('id_or_none')],

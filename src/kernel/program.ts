@@ -189,6 +189,12 @@ export class ProgramWriter {
     this.#jump(label, when)
   }
 
+  /** Whether the entry came by this input. */
+  fromInput(input: string, label: Label, when: boolean): void {
+    this.#op(codes.OP_FROM_INPUT, ...this.#slice(input))
+    this.#jump(label, when)
+  }
+
   exists(field: FieldRef, label: Label, when: boolean): void {
     this.#op(codes.OP_EXISTS, field)
     this.#jump(label, when)

@@ -40,6 +40,8 @@ export interface InputDefinition<S extends TObject = TObject> extends PluginInfo
   /** Module that ingest threads load; its default export is a `CreateInput`. */
   readonly inputModule: URL
   check?(config: Static<S>): readonly ConfigFinding[]
+  /** Options of `parse` for records of this input where the configuration has no `parser`. */
+  parser?(config: Static<S>): Readonly<Record<string, unknown>> | null
   /** Listen addresses as written; `validate` finds two listeners on one address with it. */
   listens(config: Static<S>): readonly string[]
 }

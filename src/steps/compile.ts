@@ -38,6 +38,13 @@ const DEFAULT_JOIN: JoinOptions = {
 }
 const FAILURES: readonly OnFailure[] = ['keep', 'dead_letter', 'drop', 'tag']
 
+/** The parser of an input that a route takes: a step before the route's own, for records of that input. */
+export interface InputParser {
+  readonly input: string
+  /** Options of `parse`. */
+  readonly parser: unknown
+}
+
 /** Findings alone, for `validate`. */
 export function checkSteps(
   steps: readonly unknown[],
@@ -48,10 +55,16 @@ export function checkSteps(
 
 export function compileSteps(
   steps: readonly unknown[],
-  environment: CompileEnvironment
+  environment: CompileEnvironment,
+  inputParsers: readonly InputParser[] = []
 ): CompiledSteps {
   const findings: ConfigFinding[] = []
   const planned: PlannedStep[] = []
+  for (const { input, parser } of inputParsers) {
+    const context = nested(contextOf(0, environment, findings), 'parse')
+    const operation = operationOf('parse', parser, environment, context)
+    if (operation !== null) planned.push({ name: `${input}:parse`, operation, input })
+  }
   let join: JoinOptions | null = DEFAULT_JOIN
   for (const [index, item] of steps.entries()) {
     const context = contextOf(index, environment, findings)

@@ -82,14 +82,17 @@ export function lowerPlan(
     writeJoin(writer)
   }
   let stage = 0
-  for (const { name, operation } of plan.steps) {
+  for (const { input, name, operation } of plan.steps) {
     writer.step = stepNames.push(name) - 1
+    const others = writer.label()
+    if (input !== undefined) writer.fromInput(input, others, false)
     if (operation.kind === 'js') {
       const script = scripts[stage]
       invariant(script !== undefined, `no module was loaded for ${name}`)
       const fields = script.reads === '*' ? null : script.reads.map((key) => writer.key(key))
       writer.leaveJs(stage++, fields, failureOptions(writer, name, operation.onFailure))
     } else writeOperation(writer, name, operation)
+    writer.place(others)
   }
   return { bytes: writer.finish(render), stepNames, join: plan.join }
 }

@@ -8,6 +8,8 @@ export interface PlannedStep {
   /** Number in the configuration, from 1, and name: `2:parse`. Counters, dead letters and `explain` use it. */
   readonly name: string
   readonly operation: StepOperation
+  /** Only records of this input; absent: all. */
+  readonly input?: string
 }
 
 /** How parts of one line are put together (plugins/filters/docker_partial). */

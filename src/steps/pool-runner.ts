@@ -9,7 +9,7 @@ import type { CreateRender, RenderHalf } from '../plugin/output.ts'
 import type { CompileStep, ScriptStep } from '../plugin/step.ts'
 import { PayloadDecoder } from '../storage/format/payload-decoder.ts'
 import type { StoreIdentity } from '../storage/format/store-keys.ts'
-import { type CompileEnvironment, compileSteps } from './compile.ts'
+import { type CompileEnvironment, compileSteps, type InputParser } from './compile.ts'
 import type { Destination } from './destination.ts'
 import { lowerPlan } from './lower.ts'
 import { boundPatternTime } from './regex-fallback.ts'
@@ -23,6 +23,8 @@ export interface DestinationSpec {
   readonly route: string
   /** The route's list, as the configuration holds it. */
   readonly steps: readonly unknown[]
+  /** Of the inputs that the route takes. */
+  readonly inputParsers: readonly InputParser[]
   /** URL of the output's render half, and the output's options. */
   readonly renderModule: string
   readonly outputConfig: unknown
@@ -106,7 +108,7 @@ async function loadDestination(
   environment: PoolEnvironment,
   compilers: CompileEnvironment
 ): Promise<Destination> {
-  const { plan, findings } = compileSteps(each.steps, compilers)
+  const { plan, findings } = compileSteps(each.steps, compilers, each.inputParsers)
   const fault = findings[0]
   if (fault !== undefined) {
     const place = fault.path.join('.')

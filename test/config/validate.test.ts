@@ -41,6 +41,25 @@ function validated(text: string, request: Partial<LoadRequest> = {}): ValidatedC
   })
 }
 
+t.test('an input names a parser or gives its options; faults are found at their place', (t) => {
+  const file = (parser: string) => `
+version: 1
+inputs:
+  app: {type: socket, listen: "127.0.0.1:1", parser: ${parser}}
+routes: {all: {match: "**", to: [trash]}}
+outputs: {trash: {type: null}}
+`
+  const { config, findings, shown } = validated(file('json'))
+  t.same(findings, [])
+  t.match(config?.inputs['app']?.parser, { type: 'json' })
+  t.match(shown, { inputs: { app: { parser: { type: 'json' } } } })
+  const wrong = validated(file('jsn'))
+  t.match(wrong.findings, [{ code: 'MR_CONFIG_REFERENCE', path: 'inputs.app.parser' }])
+  const unknown = validated(file('{type: json, prefx: x}'))
+  t.match(unknown.findings, [{ code: 'MR_CONFIG_UNKNOWN_KEY', path: 'inputs.app.parser.prefx' }])
+  t.end()
+})
+
 const FULL = `
 version: 1
 data_dir: queues

@@ -35,6 +35,7 @@ import {
 import { code, program } from './areas'
 import { count } from './counters'
 import { contains } from './find'
+import { source, sourceLength } from './group'
 import { be16, be32, be64 } from './msgpack'
 import {
   numberDouble,
@@ -95,6 +96,16 @@ function isMatch(kind: u32, address: u32, length: u32): bool {
       }
   }
   return false
+}
+
+/** slice, jump: the source of an entry is the input's id, a NUL, and the address of the sender. */
+export function opFromInput(pc: usize): usize {
+  const length = load<u32>(pc, 8)
+  const hit =
+    length < sourceLength &&
+    load<u8>(source + length) == 0 &&
+    memory.compare(source, program + <usize>load<u32>(pc, 4), length) == 0
+  return jumpIf(hit, pc + 12)
 }
 
 export function opExists(pc: usize): usize {

@@ -12,6 +12,7 @@ import {
   OP_END,
   OP_EXISTS,
   OP_FILTER_KEYS,
+  OP_FROM_INPUT,
   OP_JOIN,
   OP_JUMP,
   OP_LEAVE_JS,
@@ -44,7 +45,7 @@ import {
   opSetJson,
   opSetText
 } from './op-set'
-import { opCompare, opExists, opMatch, opRegex, opTypeIs } from './op-test'
+import { opCompare, opExists, opFromInput, opMatch, opRegex, opTypeIs } from './op-test'
 import { deadLetter, drop, OUTCOME_OUT, outcome, setStep, step } from './outcome'
 import { clearPending } from './pending'
 
@@ -92,6 +93,9 @@ export function execute(pc: usize): u32 {
         break
       case OP_REGEX:
         pc = opRegex(pc)
+        break
+      case OP_FROM_INPUT:
+        pc = opFromInput(pc)
         break
       case OP_PARSE_JSON:
         pc = opParseJson(pc)

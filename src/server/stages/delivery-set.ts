@@ -2,7 +2,7 @@
 // Outputs with their slots, the pool with everything it needs to run their programs, and the destinations of all routes.
 
 import { hostname } from 'node:os'
-import type { DestinationConfig, MillraceConfig } from '../../config/schema.ts'
+import type { DestinationConfig, MillraceConfig, RouteConfig } from '../../config/schema.ts'
 import type { Clock, Random } from '../../core/clock.ts'
 import { invariant } from '../../core/invariant.ts'
 import type { TemplateConstants } from '../../core/template.ts'
@@ -12,6 +12,7 @@ import type { ShardLog } from '../../delivery/shard-log.ts'
 import type { WriteLetters } from '../../delivery/task-settlement.ts'
 import type { OutputLog } from '../../plugin/output.ts'
 import type { Registry } from '../../plugin/registry.ts'
+import type { InputParser } from '../../steps/compile.ts'
 import type { PoolSpec } from '../../steps/pool-runner.ts'
 import type { StoreIdentity } from '../../storage/format/store-keys.ts'
 import { type Pool, startPool } from '../../threads/roles.ts'
@@ -146,6 +147,7 @@ export class DeliverySet {
             key: `${route.id}/${output}`,
             route: route.id,
             steps: route.steps,
+            inputParsers: inputParsers(config, route),
             renderModule: registry.output(type)?.renderModule.href ?? '',
             outputConfig,
             slotMemory: instance.slots.memory
@@ -194,4 +196,11 @@ export class DeliverySet {
       })
     })
   }
+}
+
+/** Parsers of the inputs that a route takes; the ids that records bear are those of the configuration. */
+function inputParsers(config: MillraceConfig, { from }: RouteConfig): InputParser[] {
+  return Object.entries(config.inputs).flatMap(([input, { parser }]) =>
+    parser !== undefined && (from === null || from.includes(input)) ? [{ input, parser }] : []
+  )
 }
