@@ -117,6 +117,9 @@ const lastNumber = (fields: readonly Field[], number: number): bigint =>
 
 const noteText = (bytes: Buffer): Note => JSON.stringify(bytes.toString('latin1'))
 
+const VALUE_WIRES = ['bytes', 'varint', 'varint', 'fixed64', 'bytes', 'bytes', 'bytes']
+const isValue = ([number, wire]: Field): boolean => VALUE_WIRES[number - 1] === wire
+
 class TooDeep extends Error {}
 
 const DEPTH_MAX = 128
@@ -131,9 +134,7 @@ function notePairs(fields: readonly Field[], number: number, depth: number): Not
 }
 
 function noteValue(bytes: Buffer, depth: number): Note {
-  const field = fieldsOf(bytes)
-    .filter(([number]) => number <= 7)
-    .at(-1)
+  const field = fieldsOf(bytes).filter(isValue).at(-1)
   if (field === undefined) return 'null'
   const [number, , value] = field
   const payload = isBytes(value) ? value : Buffer.alloc(0)
@@ -187,9 +188,7 @@ function noteRecord(bytes: Buffer, shared: readonly Note[]): Note {
   notes.push(...shared)
   const body = last(fields, 5)
   if (body?.length) {
-    const value = fieldsOf(body)
-      .filter(([number]) => number <= 7)
-      .at(-1)
+    const value = fieldsOf(body).filter(isValue).at(-1)
     if (value?.[0] === 6) {
       const map = isBytes(value[2]) ? value[2] : Buffer.alloc(0)
       notes.push(...notePairs(fieldsOf(map), 1, 2))

@@ -254,3 +254,72 @@ t.test('a record longer than any window is refused with its place', async (t) =>
   )
   t.ok(host.recordCount('dlq/in.web') > 0)
 })
+
+t.test('W08 W09 entries above 8 MiB wait in a file, and are stored whole', async (t) => {
+  const { host, url } = await httpHost(t)
+  const count = 60_000
+  const line = (n: number) => `{"n":${n},"text":"${'x'.repeat(190)}"}\n`
+  const text = Array.from({ length: count }, (_, n) => line(n)).join('')
+  const bad = Buffer.from(`${text.slice(0, text.length / 2)}\n{"n":}\n`)
+  const encoding = { 'content-encoding': 'gzip' }
+  const packed = zlib.gzipSync(text)
+  t.equal((await post(url, '/long', packed, { ...NDJSON, ...encoding })).status, 200)
+  t.equal(host.recordCount(), count)
+  t.equal(host.counter('received_records'), count)
+  const list = zlib.gzipSync(`[${text.trimEnd().replaceAll('\n', ',')}]`)
+  const json = { 'content-type': 'application/json', ...encoding }
+  t.equal((await post(url, '/long', list, json)).status, 200)
+  t.equal(host.recordCount(), 2 * count)
+  const letters = await post(url, '/long', zlib.gzipSync(bad), { ...NDJSON, ...encoding })
+  t.equal(letters.status, 200)
+  t.equal(host.recordCount('dlq/in.web'), 1)
+  // Nothing of a body that turns out to be broken is stored.
+  const before = host.recordCount()
+  const broken = packed.subarray(0, packed.length - 20)
+  t.equal((await post(url, '/long', broken, { ...NDJSON, ...encoding })).status, 400)
+  t.equal(host.recordCount(), before)
+  // In the order of the body, each once.
+  const numbers = host.records().map(({ record }) => (record as { n: number }).n)
+  t.ok(numbers.slice(0, 2 * count).every((n, index) => n === index % count))
+})
+
+t.test('W09 a body of 33 MB is answered 413, with a length and without', async (t) => {
+  const { host, url } = await httpHost(t)
+  const body = Buffer.alloc(34_600_000, 0x20)
+  t.equal((await post(url, '/t', body)).status, 413)
+  const stream = new ReadableStream({
+    start(controller) {
+      for (let at = 0; at < body.length; at += 1_000_000) {
+        controller.enqueue(body.subarray(at, at + 1_000_000))
+      }
+      controller.close()
+    }
+  })
+  const chunked = await fetch(`${url}/t`, {
+    method: 'POST',
+    body: stream,
+    duplex: 'half',
+    headers: { 'content-type': 'application/json' }
+  })
+  t.equal(chunked.status, 413)
+  t.equal(host.counter('http_requests_total/413'), 2)
+  t.equal(host.counter('input_rejected_records_total/too_large'), 2)
+})
+
+t.test('W08 a bomb of zeros is answered 413 in each encoding, nothing is stored', async (t) => {
+  const { host, url } = await httpHost(t, { max_decompressed_bytes: 20_000_000 })
+  const zeros = Buffer.alloc(24_000_000)
+  for (const [encoding, body] of [
+    ['gzip', zlib.gzipSync(zeros)],
+    ['deflate', zlib.deflateSync(zeros)],
+    ['deflate', zlib.deflateRawSync(zeros)],
+    ['zstd', zlib.zstdCompressSync(zeros)]
+  ] as const) {
+    for (const type of ['application/x-ndjson', 'application/json', 'text/plain']) {
+      const headers = { 'content-type': type, 'content-encoding': encoding }
+      t.equal((await post(url, '/t', body, headers)).status, 413, `${encoding} ${type}`)
+    }
+  }
+  t.equal(host.recordCount(), 0)
+  t.equal(host.recordCount('dlq/in.web'), 0)
+})

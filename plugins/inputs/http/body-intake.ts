@@ -88,7 +88,8 @@ export class BodyIntake {
     let hasMemory = true
     const result = await decompress(encoding, compressed.bytes, bytesMax, (part) => {
       byteCount += part.length
-      if (hasMemory && !target.add(part)) hasMemory = false
+      hasMemory = target.add(part)
+      return hasMemory ? undefined : 'stop'
     })
     this.#context.counters.add('decompressed_bytes', byteCount)
     if (!hasMemory) return ENDS.no_memory

@@ -13,7 +13,10 @@ import { bytesFrom } from '../../../src/codec/zstd-frames.ts'
 
 export type Encoding = Compression | 'deflate' | 'identity'
 
+/** `done` also when who takes the parts wants no more. */
 export type Decompressed = 'done' | InflateFailure
+
+type TakePart = (part: Buffer) => 'stop' | undefined
 
 const STEP_BYTES = 1024 * 1024
 
@@ -40,23 +43,18 @@ export async function decompress(
   encoding: Exclude<Encoding, 'identity'>,
   body: Buffer,
   byteCountMax: number,
-  take: (part: Buffer) => void
+  take: TakePart
 ): Promise<Decompressed> {
   if (encoding === 'deflate') return inflateDeflate(body, byteCountMax, take)
-  const result =
-    inflateAtOnce(encoding, body, byteCountMax, take) ??
-    (await inflateInSteps(encoding, bytesFrom(body), byteCountMax, (part): undefined => {
-      take(part)
-    }))
+  const atOnce = inflateAtOnce(encoding, body, byteCountMax, (part) => {
+    take(part)
+  })
+  const result = atOnce ?? (await inflateInSteps(encoding, bytesFrom(body), byteCountMax, take))
   return result.kind === 'failed' ? result.reason : 'done'
 }
 
 /** zlib's format, or the bare one that some senders mean by the name: the first byte tells. */
-function inflateDeflate(
-  body: Buffer,
-  byteCountMax: number,
-  take: (part: Buffer) => void
-): Promise<Decompressed> {
+function inflateDeflate(body: Buffer, byteCountMax: number, take: TakePart): Promise<Decompressed> {
   const { promise, resolve } = Promise.withResolvers<Decompressed>()
   const isZlib = ((body[0] ?? 0) & 15) === 8 && body.length >= 2 && body.readUInt16BE(0) % 31 === 0
   const options = { chunkSize: Math.min(STEP_BYTES, Math.max(1024, body.length * 4)) }
@@ -67,7 +65,10 @@ function inflateDeflate(
     if (byteCount > byteCountMax) {
       inflate.destroy()
       resolve('too_large')
-    } else take(part)
+    } else if (take(part) === 'stop') {
+      inflate.destroy()
+      resolve('done')
+    }
   })
   inflate.on('error', () => resolve('undecodable'))
   inflate.on('end', () => resolve('done'))

@@ -22,6 +22,12 @@ import { RecordGatherer } from './record-gatherer.ts'
 
 const kernel: ScanKernel = newKernel()
 const RULES = { timeSeconds: 1_800_000_000, timeNanos: 5, timeKeys: ['time', 'date'] }
+/** No body here is long. */
+const NO_SPOOLS = {
+  open(): never {
+    throw new Error('a spool file')
+  }
+}
 const NOW = 1_800_000_000_000_000_005n
 
 const TEXTS = ['', 'a', 'time', 'ü€😀', '"', '\\', '}{][,:', '\u0000\n\t', 'x'.repeat(300)]
@@ -60,7 +66,7 @@ interface Gathered {
 
 /** What a gatherer makes of the pieces. */
 function gather(form: BodyForm, pieces: readonly Buffer[], windowBytes: number): Gathered {
-  const gatherer = new RecordGatherer(kernel, form, RULES, windowBytes)
+  const gatherer = new RecordGatherer({ kernel, spools: NO_SPOOLS }, form, RULES, windowBytes)
   try {
     for (const piece of pieces) if (!gatherer.add(piece)) throw new Error('no memory')
     if (!gatherer.finish()) throw new Error('no memory')

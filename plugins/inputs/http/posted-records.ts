@@ -104,9 +104,12 @@ export class PostedRecords {
 
   async #finish(gatherer: RecordGatherer, form: BodyForm, target: Target): Promise<Taken> {
     if (!gatherer.finish()) return NO_ROOM
-    const { firstError, pieces, refused } = gatherer
+    const { firstError, long, pieces, refused } = gatherer
     const messages = [{ tag: target.tag, pieces }]
-    const outcome = await this.#store.store({ messages, refused, firstError })
+    const outcome =
+      long === null
+        ? await this.#store.store({ messages, refused, firstError })
+        : await this.#store.storeLong(target.tag, long, refused)
     if (outcome.kind === 'busy') return NO_ROOM
     if (outcome.kind === 'bad') {
       const firstBytes = refused[0] ?? Buffer.alloc(0)
@@ -123,7 +126,7 @@ export class PostedRecords {
     peer: string
   ): RecordGatherer {
     const options = this.#options
-    const { clock, kernel } = this.#context
+    const { clock } = this.#context
     const time = timeOf(query)
     const nowMs = clock.nowMs()
     const extra = requestFields(request.raw, query, peer, options)
@@ -135,7 +138,7 @@ export class PostedRecords {
       isTimeUnitGuessed: options.time_unit_guess,
       ...(extra === undefined ? {} : { extra })
     }
-    return new RecordGatherer(kernel, form, rules)
+    return new RecordGatherer(this.#context, form, rules)
   }
 }
 

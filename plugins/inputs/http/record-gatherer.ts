@@ -1,12 +1,16 @@
 // Step 2. Runs on: ingest.
 // Bytes of a body -> entries in kernel memory, while they come: what is complete is converted window by window, so a body is
-// never held as text. What cannot be read is kept for the dead letters, the rest stands.
+// never held as text. What cannot be read is kept for the dead letters, the rest stands. Entries above PIECES_BYTES_MAX go to
+// a spool file, from which they are stored when the body is whole.
 // Limits: WINDOW_BYTES_MAX for one record as text, REFUSED_BYTES_MAX of what cannot be read (more is only counted).
 
+import { MillraceError } from '../../../src/core/errors.ts'
 import { CONSECUTIVE_INVALID_MAX } from '../../../src/core/limits.ts'
 import type { JsonError, JsonResult, RecordRules } from '../../../src/kernel/json-converter.ts'
 import type { ScanKernel } from '../../../src/kernel/scan-kernel.ts'
+import type { InputContext, Spools } from '../../../src/plugin/input.ts'
 import type { BodyForm } from './body-form.ts'
+import { LongEntries } from './long-entries.ts'
 import { type BodyTarget, WholeBody } from './whole-body.ts'
 
 const MIB = 1024 * 1024
@@ -14,6 +18,8 @@ const MIB = 1024 * 1024
 const WINDOW_BYTES = MIB
 const WINDOW_BYTES_MAX = 16 * MIB
 const REFUSED_BYTES_MAX = 8 * MIB
+/** Entries in memory. */
+const PIECES_BYTES_MAX = 8 * MIB
 /** A word, an escape or a character that the end of a window may cut. */
 const CUT_BYTES = 12
 const LINE_FEED = 0x0a
@@ -22,9 +28,12 @@ export class RecordGatherer implements BodyTarget {
   /** Entries [EventTime, map], in blocks that are given back by `release`. */
   readonly pieces: Buffer[] = []
   readonly refused: Buffer[] = []
+  /** All entries, when they are too many for memory; null: `pieces` has them. */
+  long: LongEntries | null = null
   /** What is wrong first, and where in the body. */
   firstError: string | null = null
   readonly #kernel: ScanKernel
+  readonly #spools: Spools
   readonly #form: BodyForm
   readonly #rules: RecordRules
   readonly #window: WholeBody
@@ -39,8 +48,14 @@ export class RecordGatherer implements BodyTarget {
   #pieceBytes = 0
   #refusedBytes = 0
 
-  constructor(kernel: ScanKernel, form: BodyForm, rules: RecordRules, windowBytes = WINDOW_BYTES) {
+  constructor(
+    { kernel, spools }: Pick<InputContext<ScanKernel>, 'kernel' | 'spools'>,
+    form: BodyForm,
+    rules: RecordRules,
+    windowBytes = WINDOW_BYTES
+  ) {
     this.#kernel = kernel
+    this.#spools = spools
     this.#form = form
     this.#rules = rules
     this.#window = new WholeBody(kernel)
@@ -66,11 +81,16 @@ export class RecordGatherer implements BodyTarget {
     if (!this.#isGivenUp && !this.#convert(true)) return false
     if (this.#list !== 0) this.#note('cut_short', this.#passedBytes)
     this.#window.release()
-    return true
+    return this.long === null || this.#spool()
   }
 
   release(): void {
     this.#window.release()
+    this.#releasePieces()
+    this.long?.release()
+  }
+
+  #releasePieces(): void {
     for (const piece of this.pieces.splice(0)) this.#kernel.giveBack(piece)
     this.#pieceBytes = 0
   }
@@ -93,7 +113,8 @@ export class RecordGatherer implements BodyTarget {
     }
     this.#window.dropFirst(start)
     this.#passedBytes += start
-    this.#convertAtBytes = Math.max(this.#windowBytes, this.#window.byteCount * 2)
+    const wantedBytes = Math.max(this.#windowBytes, this.#window.byteCount * 2)
+    this.#convertAtBytes = Math.min(wantedBytes, WINDOW_BYTES_MAX + 1)
     if (this.#window.byteCount > WINDOW_BYTES_MAX) this.#giveUp(this.#window.bytes, 'too_large')
     if (this.#isGivenUp) this.#window.release()
     return true
@@ -117,6 +138,23 @@ export class RecordGatherer implements BodyTarget {
     if (piece === null) return false
     this.pieces.push(piece)
     this.#pieceBytes += piece.length
+    return this.#pieceBytes <= PIECES_BYTES_MAX || this.#spool()
+  }
+
+  /** Puts the entries away. False: the volume has no room for them, or fails. */
+  #spool(): boolean {
+    try {
+      this.long ??= new LongEntries(this.#kernel, this.#spools)
+      for (const piece of this.pieces) {
+        const refused = this.long.add(piece)
+        if (refused === 'full') return false
+        if (refused !== null) this.#refuse(refused)
+      }
+    } catch (error) {
+      if (!(error instanceof MillraceError)) throw error
+      return false
+    }
+    this.#releasePieces()
     return true
   }
 

@@ -5,8 +5,16 @@
 
 import type { ScanKernel } from '../../../src/kernel/scan-kernel.ts'
 import { CommitCount } from '../../../src/plugin/commit-count.ts'
-import type { AppendSource, DurableListener, InputContext, Run } from '../../../src/plugin/input.ts'
+import type {
+  AppendOutcome,
+  AppendSource,
+  DurableListener,
+  InputContext,
+  RefusedBytes,
+  Run
+} from '../../../src/plugin/input.ts'
 import { entryRuns, refusedBytes } from '../../../src/plugin/unit-runs.ts'
+import type { LongEntries } from './long-entries.ts'
 
 export type StoreOutcome =
   /** `invalidCount`: entries that are no records or too large; they are in the dead letters. */
@@ -33,6 +41,8 @@ export interface Gathered {
 
 /** How long the rest of a request waits for room when a part of it is stored. */
 const ROOM_MS_MAX = 10_000
+/** How long entries in a file wait for room, and are written. */
+const LONG_MS_MAX = 30_000
 const NO_RECORD = 'no record at the start of the body'
 
 export class RecordStore {
@@ -40,6 +50,37 @@ export class RecordStore {
 
   constructor(context: InputContext<ScanKernel>) {
     this.#context = context
+  }
+
+  /** Entries that wait in a file, and what of their body cannot be read. */
+  async storeLong(
+    tag: Buffer,
+    entries: LongEntries,
+    refused: readonly Buffer[]
+  ): Promise<StoreOutcome> {
+    const { appender, clock, counters, id } = this.#context
+    const source = { inputId: id, peer: '' }
+    const { promise, resolve } = Promise.withResolvers<boolean>()
+    const append = appender.appendLong(source, entries.message(tag), {
+      onDurable: () => resolve(true),
+      onRejected: () => resolve(false)
+    })
+    const cancelWait = clock.after(LONG_MS_MAX, () => {
+      append.cancel()
+      resolve(false)
+    })
+    const isStored = await promise
+    cancelWait()
+    if (!isStored) return { kind: 'busy' }
+    counters.add('received_records', entries.recordCount)
+    const bytes = Buffer.concat(refused)
+    if (bytes.length > 0) {
+      if (!(await this.#refuseLater(source, { reason: 'unreadable', tag, bytes }))) {
+        return { kind: 'busy' }
+      }
+      counters.add('dead_letters', 1)
+    }
+    return { kind: 'stored', invalidCount: 0 }
   }
 
   async store(gathered: Gathered): Promise<StoreOutcome> {
@@ -110,26 +151,37 @@ export class RecordStore {
         : appender.append(source, first, listener)
     if (outcome === 'full') return false
     for (const runs of others) {
-      if (appender.append(source, runs, listener) === 'taken') continue
       if (!(await this.#appendLater(source, runs, listener))) return false
     }
     return promise
   }
 
-  /** Offers a message again whenever there may be room, for a while. */
-  async #appendLater(
+  #appendLater(
     source: AppendSource,
     runs: readonly Run[],
     listener: DurableListener
   ): Promise<boolean> {
+    return this.#offer(() => this.#context.appender.append(source, runs, listener))
+  }
+
+  /** Settles when the letter is durable, or cannot be. */
+  async #refuseLater(source: AppendSource, letter: RefusedBytes): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>()
+    const listener = { onDurable: () => resolve(true), onRejected: () => resolve(false) }
+    const isTaken = await this.#offer(() => this.#context.appender.refuse(source, letter, listener))
+    return isTaken && promise
+  }
+
+  /** Offers something again whenever there may be room, for a while. */
+  async #offer(offer: () => AppendOutcome): Promise<boolean> {
     const { appender, clock } = this.#context
     const endMs = clock.monotonicMs() + ROOM_MS_MAX
-    while (clock.monotonicMs() < endMs) {
+    while (offer() === 'full') {
+      if (clock.monotonicMs() >= endMs) return false
       const { promise, resolve } = Promise.withResolvers<void>()
       appender.onRoom(resolve)
       await promise
-      if (appender.append(source, runs, listener) === 'taken') return true
     }
-    return false
+    return true
   }
 }

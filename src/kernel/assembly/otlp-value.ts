@@ -11,7 +11,7 @@ import {
   putText,
   putUnsigned
 } from './json-writer'
-import { bits, bytesEnd, bytesStart, field, nextField, WIRE_BYTES, wire } from './protobuf'
+import { bits, bytesEnd, bytesStart, field, nextField, WIRE_64, WIRE_BYTES, WIRE_VARINT, wire } from './protobuf'
 
 let nestingMax: u32 = 0
 /** Why a call failed: the value nests too deep. Else its message is malformed. */
@@ -37,13 +37,20 @@ export function lastValue(p: usize, end: usize): bool {
   while (p < end) {
     p = nextField(p, end)
     if (p == 0) return false
-    if (field > 7) continue
+    // A field of another type is as one that is not known.
+    if (field > 7 || wire != wireOf(field)) continue
     valueField = field
     valueBits = bits
-    valueStart = wire == WIRE_BYTES ? bytesStart : 0
-    valueEnd = wire == WIRE_BYTES ? bytesEnd : 0
+    valueStart = bytesStart
+    valueEnd = bytesEnd
   }
   return true
+}
+
+@inline
+function wireOf(number: u32): u32 {
+  if (number == 2 || number == 3) return WIRE_VARINT
+  return number == 4 ? WIRE_64 : WIRE_BYTES
 }
 
 /** The AnyValue [p, end). */
