@@ -6,7 +6,7 @@
 import { type Compression, type Inflated, inflateAtOnce } from '../../../src/codec/inflate.ts'
 import { type ByteSource, bytesFrom } from '../../../src/codec/zstd-frames.ts'
 import { MillraceError } from '../../../src/core/errors.ts'
-import { MESSAGE_IN_MEMORY_BYTES_MAX } from '../../../src/core/limits.ts'
+import { MESSAGE_IN_MEMORY_BYTES_MAX, MESSAGE_PART_BYTES } from '../../../src/core/limits.ts'
 import type { ScanKernel } from '../../../src/kernel/scan-kernel.ts'
 import type { InputContext, SpoolFile } from '../../../src/plugin/input.ts'
 import { LongCheck } from './long-entries.ts'
@@ -111,13 +111,16 @@ export class PlainSink {
   }
 
   async add(part: Buffer): Promise<'stop' | undefined> {
-    if (this.#spool === null) {
+    if (this.#spool !== null) return this.#spoolPart(this.#spool, part)
+    if (this.#block.byteCount + part.length <= MESSAGE_IN_MEMORY_BYTES_MAX) {
       this.#block.add(part)
       if (!this.#block.hasMemory) throw noMemory()
-      if (this.#block.byteCount <= MESSAGE_IN_MEMORY_BYTES_MAX) return
-      return this.#moveToSpool()
+      return
     }
-    return this.#spoolPart(this.#spool, part)
+    const spool = this.#context.spools.open()
+    this.#spool = spool
+    this.check = new LongCheck(this.#context.kernel, null)
+    return (await this.#spoolBlock(spool)) ?? this.#spoolPart(spool, part)
   }
 
   /** What came out. */
@@ -141,12 +144,15 @@ export class PlainSink {
     this.#spool?.close()
   }
 
-  async #moveToSpool(): Promise<'stop' | undefined> {
-    this.#spool = this.#context.spools.open()
-    this.check = new LongCheck(this.#context.kernel, null)
-    const answer = await this.#spoolPart(this.#spool, this.#block.bytes())
+  async #spoolBlock(spool: SpoolFile): Promise<'stop' | undefined> {
+    const bytes = this.#block.bytes()
+    for (let at = 0; at < bytes.length; at += MESSAGE_PART_BYTES) {
+      const answer = await this.#spoolPart(spool, bytes.subarray(at, at + MESSAGE_PART_BYTES))
+      if (answer !== undefined) return answer
+      await new Promise((resolve) => setImmediate(resolve))
+    }
     this.#block.release()
-    return answer
+    return undefined
   }
 
   async #spoolPart(spool: SpoolFile, part: Buffer): Promise<'stop' | undefined> {

@@ -17,7 +17,7 @@ export class LongArrival {
   readonly #walk: MessageWalk
   readonly #spool: SpoolFile | null
   /** Taken from the sender, and the volume had no room for it. */
-  #unwritten: Buffer | null = null
+  readonly #unwritten: Buffer[] = []
   /** What is kept of a message that is passed over. */
   readonly #option: Buffer[] = []
   #optionBytes = 0
@@ -79,7 +79,11 @@ export class LongArrival {
 
   /** The volume may have room again. */
   retry(): Arrived {
-    if (this.#unwritten !== null && this.#spool?.append(this.#unwritten)) this.#unwritten = null
+    const spool = this.#spool
+    for (let next = this.#unwritten[0]; next !== undefined; next = this.#unwritten[0]) {
+      if (spool === null || !spool.append(next)) break
+      this.#unwritten.shift()
+    }
     return this.#state
   }
 
@@ -109,7 +113,7 @@ export class LongArrival {
   }
 
   get #state(): Arrived {
-    if (this.#unwritten !== null) return 'wait'
+    if (this.#unwritten.length > 0) return 'wait'
     if (this.#walk.isEnded) return 'complete'
     return this.#spool === null || this.#spool.hasRoom ? 'more' : 'wait'
   }
@@ -125,7 +129,8 @@ export class LongArrival {
   #keep(bytes: Buffer, startByte: number): void {
     if (bytes.length === 0) return
     if (this.#spool !== null) {
-      if (!this.#spool.append(bytes)) this.#unwritten = Buffer.from(bytes)
+      const isWaiting = this.#unwritten.length > 0 || !this.#spool.append(bytes)
+      if (isWaiting) this.#unwritten.push(Buffer.from(bytes))
       return
     }
     const { optionStartByte } = this.#walk

@@ -20,7 +20,7 @@ const GAPS_MAX = 4096
 
 export interface Gap {
   readonly startByte: number
-  readonly endByte: number
+  endByte: number
 }
 
 /** What the check of a body found. */
@@ -66,6 +66,8 @@ export class LongCheck {
       return
     }
     const { bodyByte, unit } = part
+    // What was passed over since the part before: an entry that is too large.
+    this.#gapTo(bodyByte + unit.bodyStartByte)
     this.recordCount += unit.recordCount
     this.badTimeCount += unit.badTimeCount
     this.markerCount += unit.markerCount
@@ -104,8 +106,11 @@ export class LongCheck {
   }
 
   #gapTo(byte: number): void {
-    if (byte > this.#seenByte) this.gaps.push({ startByte: this.#seenByte, endByte: byte })
-    this.#seenByte = Math.max(this.#seenByte, byte)
+    if (byte <= this.#seenByte) return
+    const last = this.gaps.at(-1)
+    if (last !== undefined && last.endByte === this.#seenByte) last.endByte = byte
+    else this.gaps.push({ startByte: this.#seenByte, endByte: byte })
+    this.#seenByte = byte
   }
 }
 
