@@ -27,7 +27,7 @@ function build() {
   return { catchUp, readFor }
 }
 
-t.test('while records come in a backlog is read at their rate and the limit on top', (t) => {
+t.test('Q36 while records come in a backlog is read at their rate and the limit on top', (t) => {
   const { readFor } = build()
   const perMs = 20_000
   readFor(3000, perMs)
@@ -37,7 +37,7 @@ t.test('while records come in a backlog is read at their rate and the limit on t
   t.end()
 })
 
-t.test('tasks as large as they may be do not fall behind what comes in', (t) => {
+t.test('Q36 tasks as large as they may be do not fall behind what comes in', (t) => {
   const clock = new FakeClock()
   let arrivedBytes = 0
   const rate = MIB
