@@ -32,7 +32,8 @@ const EARLY_SHARE = 0.15
 const EARLY_MS_MAX = 20_000
 /** A commit of the queue is a few writes and a flush. */
 const WRITES_UNTIL_CUT_MAX = 60
-const LIFE_LIMIT_MS = 120_000
+/** An emulated processor beside other work takes minutes to start the program. */
+const LIFE_LIMIT_MS = 300_000
 const DRAIN_LIMIT_MS = 180_000
 /** Where losses are expected, what has not come after so long without a new document is lost. */
 const QUIET_MS = 60_000
@@ -40,7 +41,7 @@ const QUIET_MS = 60_000
 const HOST = '10.0.2.2'
 const FORWARD_PORT = 24_224
 
-t.setTimeout(300_000 + CUTS * 60_000)
+t.setTimeout(300_000 + CUTS * LIFE_LIMIT_MS)
 
 const configText = (searchPort: number) => `version: 1
 data_dir: /data/millrace
