@@ -26,7 +26,7 @@ const UNDER_LOAD_MS_MAX = 120
 const LIFE_LIMIT_MS = 30_000
 const DRAIN_LIMIT_MS = 60_000
 
-t.setTimeout(60_000 + KILLS * 3000)
+t.setTimeout(60_000 + KILLS * 10_000)
 
 const random = seededRandom(SEED)
 
