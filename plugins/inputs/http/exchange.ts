@@ -5,6 +5,7 @@
 
 import type { IncomingMessage } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { errorText } from '../../../src/core/errors.ts'
 import type { ScanKernel } from '../../../src/kernel/scan-kernel.ts'
 import type { InputContext } from '../../../src/plugin/input.ts'
 import { peerFields } from '../../../src/plugin/listening.ts'
@@ -89,6 +90,13 @@ export class Exchange {
   /** What the parser of HTTP could not read; `code` is what it was told. */
   countBroken(code: number): void {
     this.#count(code)
+  }
+
+  /** A fault of ours: nothing is known to be stored, so the sender may come again. */
+  fail(error: unknown, reply: FastifyReply): FastifyReply {
+    this.#parts.warnings.warn({ error: errorText(error) }, 'a request failed within the router')
+    this.#count(500)
+    return reply.code(500).type('text/plain; charset=utf-8').send('500 the router failed\n')
   }
 
   #stored(request: FastifyRequest, reply: FastifyReply): FastifyReply {

@@ -135,6 +135,7 @@ class HttpInput implements Input {
     // Before fastify looks at the type of the body: devices send JSON under types that are none.
     app.addHook('onRequest', (request, reply) => this.#exchange.serve(request, reply))
     app.get('/', (_request, reply) => reply.send(''))
+    app.setErrorHandler((error, _request, reply) => this.#exchange.fail(error, reply))
     return app
   }
 

@@ -41,6 +41,8 @@ export interface Gathered {
 
 /** How long the rest of a request waits for room when a part of it is stored. */
 const ROOM_MS_MAX = 10_000
+/** A disk in trouble may hold records for long, and a sender waits in vain; it is told to come again. */
+const DURABLE_MS_MAX = 30_000
 /** How long entries in a file wait for room, and are written. */
 const LONG_MS_MAX = 30_000
 const NO_RECORD = 'no record at the start of the body'
@@ -135,11 +137,16 @@ export class RecordStore {
     refused: Buffer,
     tag: Buffer = Buffer.alloc(0)
   ): Promise<boolean> {
-    const { appender } = this.#context
+    const { appender, clock } = this.#context
     const { promise, resolve } = Promise.withResolvers<boolean>()
+    const cancelWait = clock.after(DURABLE_MS_MAX, () => resolve(false))
+    const settle = (isStored: boolean) => {
+      cancelWait()
+      resolve(isStored)
+    }
     const answer: DurableListener = {
-      onDurable: () => resolve(true),
-      onRejected: () => resolve(false)
+      onDurable: () => settle(true),
+      onRejected: () => settle(false)
     }
     const [first = [], ...others] = messages
     const listener = others.length === 0 ? answer : new CommitCount(answer, messages.length)
@@ -149,7 +156,10 @@ export class RecordStore {
       refused.length > 0
         ? appender.appendWithLetter(source, first, letter, listener)
         : appender.append(source, first, listener)
-    if (outcome === 'full') return false
+    if (outcome === 'full') {
+      cancelWait()
+      return false
+    }
     for (const runs of others) {
       if (!(await this.#appendLater(source, runs, listener))) return false
     }
