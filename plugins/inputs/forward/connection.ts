@@ -16,6 +16,7 @@ import { MessagePace } from './message-pace.ts'
 import { MessageReader } from './message-reader.ts'
 import type { ForwardOptions } from './options.ts'
 import type { ReadArea } from './partial-bytes.ts'
+import { PeerWarnings } from './peer-warnings.ts'
 import { HTTP_ANSWER, type WrongProtocol } from './wrong-protocol.ts'
 
 export interface ConnectionShared {
@@ -94,6 +95,7 @@ export class ForwardConnection implements StreamReader, BytesHolder {
   #createReader(): MessageReader {
     const { area, context, options, warn } = this.#shared
     const connection = this
+    const warnings = new PeerWarnings(context.clock, warn)
     return new MessageReader({
       context,
       options,
@@ -109,7 +111,7 @@ export class ForwardConnection implements StreamReader, BytesHolder {
         onProgress: () => this.#onProgress(),
         reset: (reason) => this.reset(reason),
         refuse: (protocol) => this.#refuse(protocol),
-        warn: (fields, text) => warn({ peer: this.#peer, ...fields }, text)
+        warn: (fields, text) => warnings.warn({ peer: this.#peer, ...fields }, text)
       },
       setHeld: (byteCount) => context.held.set(this, byteCount)
     })
