@@ -91,7 +91,10 @@ export class Server {
       return new Server(parts, addresses, adminUrl)
     } catch (error) {
       // Why it failed is worth more than what its end waits for.
-      await Promise.race([parts.stop(0), systemClock.sleep(STOP_MS_MAX)])
+      const limit = new AbortController()
+      const late = systemClock.sleep(STOP_MS_MAX, limit.signal).catch(() => undefined)
+      await Promise.race([parts.stop(0), late])
+      limit.abort()
       throw error
     }
   }

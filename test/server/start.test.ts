@@ -1,5 +1,7 @@
 import { hash } from 'node:crypto'
+import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { eventually } from '../support/eventually.ts'
@@ -40,6 +42,24 @@ t.test('Q43 a second process is refused with 75 and the first goes on', async (t
   await first.kill()
   const next = await startRouter(t, setup)
   t.equal(await next.stop(), 0, 'the lock of a killed process is free')
+})
+
+t.test('a port that is taken ends the start with 69, and the process by itself', async (t) => {
+  const { setup } = await stoppedRouter(t, '10s')
+  const holder = createServer().listen(0, '127.0.0.1')
+  await once(holder, 'listening')
+  t.teardown(() => holder.close())
+  // A TCP server that listens has an object as address.
+  const { port } = holder.address() as AddressInfo
+  const config = String(setup.config).replace(
+    /load: \{.*\}/,
+    `load: {type: forward, listen: "tcp://127.0.0.1:${port}"}`
+  )
+  const router = new RouterProcess({ ...setup, config })
+  t.teardown(() => router.kill())
+  t.equal(await router.exit, 69, router.log)
+  t.match(router.log, /MR_LISTEN cannot listen on .* \(another process listens there\)/)
+  t.notMatch(router.log, /exit\.abandoned|stop\.abandoned/)
 })
 
 t.test('Q45 a configuration with a fault leaves a backlog untouched, with 78', async (t) => {
