@@ -1,0 +1,65 @@
+// The two Node clients of the Forward protocol, which send numbered records.
+
+import { type EventModes, FluentClient, type FluentSocketOptions } from '@fluent-org/logger'
+import oldClient from 'fluent-logger'
+
+export const NODE_RECORD = {
+  text: 'héllo 😀',
+  real: 1.5,
+  flag: true,
+  none: null,
+  small: -9_007_199_254_740_991,
+  list: [1, 'two'],
+  map: { a: { b: 2 } }
+}
+
+const WAIT_MS = 60_000
+
+export interface NodeLoad {
+  readonly tag: string
+  readonly count: number
+  readonly ack: boolean
+}
+
+export async function sendWithNew(
+  socket: FluentSocketOptions,
+  eventMode: EventModes,
+  { tag, count, ack }: NodeLoad
+): Promise<void> {
+  const client = new FluentClient(tag, {
+    eventMode,
+    socket,
+    milliseconds: true,
+    ...(ack ? { ack: { ackTimeout: WAIT_MS } } : {}),
+    disconnect: { waitForPending: true, waitForPendingDelay: WAIT_MS, socketDisconnectDelay: 200 }
+  })
+  const sent: Promise<void>[] = []
+  for (let seq = 0; seq < count; seq++) sent.push(client.emit('app', { seq, ...NODE_RECORD }))
+  await Promise.all(sent)
+  await client.shutdown()
+}
+
+export type OldOptions = ConstructorParameters<typeof oldClient.FluentSender>[1]
+
+const quiet = { info: () => {}, error: () => {} }
+
+/** Forms: `Message`, `PackedForward`, `CompressedPackedForward`. */
+export async function sendWithOld(
+  options: OldOptions,
+  { tag, count, ack }: NodeLoad
+): Promise<void> {
+  const sender = oldClient.createFluentSender(tag, {
+    ...options,
+    requireAckResponse: ack,
+    internalLogger: quiet
+  })
+  // The types know `emit` and `end` alone.
+  const failed = new Promise<never>((_, reject) => Object(sender).on('error', reject))
+  const sent = Array.from({ length: count }, (_, seq) => {
+    return new Promise<void>((resolve, reject) => {
+      sender.emit('app', { seq, ...NODE_RECORD }, (cause) => (cause ? reject(cause) : resolve()))
+    })
+  })
+  await Promise.race([Promise.all(sent), failed])
+  Object(sender).end(null, null)
+}
