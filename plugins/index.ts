@@ -4,6 +4,7 @@
 import type { AnyDefinition } from '../src/plugin/define.ts'
 import forward from './inputs/forward/index.ts'
 import http from './inputs/http/index.ts'
+import tail from './inputs/tail/index.ts'
 import cloudwatchLogs from './outputs/cloudwatch_logs/index.ts'
 import file from './outputs/file/index.ts'
 import nothing from './outputs/null/index.ts'
@@ -14,6 +15,7 @@ import { stepDefinitions } from './step-definitions.ts'
 export const BUILT_INS: readonly AnyDefinition[] = [
   forward,
   http,
+  tail,
   ...stepDefinitions,
   opensearch,
   cloudwatchLogs,

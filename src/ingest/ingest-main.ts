@@ -23,6 +23,7 @@ import type { RouteTarget } from './route-target.ts'
 import { Router } from './router.ts'
 import { ShardSet } from './shard-set.ts'
 import { SpoolDirectory } from './spool.ts'
+import { DiskStateFile } from './state-file.ts'
 
 export interface IngestOptions {
   readonly data: IngestThreadData<MillraceConfig>
@@ -167,7 +168,7 @@ export class IngestMain {
   }
 
   #contextOf(id: string, ordinal: number): InputContext<ScanKernel> {
-    const { clock, data } = this.#options
+    const { clock, data, storage } = this.#options
     return {
       id,
       ordinal,
@@ -178,6 +179,7 @@ export class IngestMain {
       resends: this.#resends.of(id),
       held: this.#held,
       spools: this.#spools,
+      stateFile: (name) => new DiskStateFile(storage, data.config.dataDir, id, name),
       kernel: this.#kernel,
       ticketSecret: data.ticketSecret,
       reportCertificate: (listener, endsMs) =>

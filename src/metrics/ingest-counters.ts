@@ -45,7 +45,11 @@ export const INGEST_COUNTERS = [
     'idle',
     'stop'
   ]),
-  counter('received_bytes', 'input_received_bytes_total', 'Bytes read from sockets.'),
+  counter(
+    'received_bytes',
+    'input_received_bytes_total',
+    'Bytes read from sockets, and of files the bytes taken.'
+  ),
   counter('received_records', 'input_received_records_total', 'Records taken.'),
   labelled('input_received_messages_total', 'mode', MESSAGES, [
     'message',
@@ -86,6 +90,42 @@ export const INGEST_COUNTERS = [
     'unread_lines',
     'input_unread_lines_total',
     'Lines that do not have the form of container logs, stored as they are.'
+  ),
+  gauge('files_open', 'input_files_open', 'Files that are open to be followed.'),
+  gauge(
+    'file_lag_bytes',
+    'input_file_lag_bytes',
+    'Bytes of followed files that are not stored yet, as last seen.'
+  ),
+  gauge(
+    'files_unreadable',
+    'input_files_unreadable',
+    'Files and directories that are wanted and cannot be read.'
+  ),
+  counter(
+    'file_rotations',
+    'input_file_rotations_total',
+    'Followed files that left their name: renamed, replaced or deleted.'
+  ),
+  counter(
+    'file_truncations',
+    'input_file_truncations_total',
+    'Followed files that were truncated or written anew in place, and are read from the beginning.'
+  ),
+  counter(
+    'truncated_bytes',
+    'input_file_truncated_bytes_total',
+    'Bytes that were seen and not read yet when their file was truncated.'
+  ),
+  counter(
+    'file_retries',
+    'input_file_retries_total',
+    'Chunks of files that the queue gave back, and that are read again.'
+  ),
+  counter(
+    'recognised_chunks',
+    'input_file_recognised_chunks_total',
+    'Chunks of files found in the queue after a crash, and not stored twice.'
   ),
   counter('acks', 'input_acks_total', 'Acknowledgements written.'),
   labelled('input_paused_total', 'reason', PAUSED, ['room', 'memory', 'acks', 'spool']),

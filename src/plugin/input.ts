@@ -128,6 +128,14 @@ export interface Spools {
   open(): SpoolFile
 }
 
+/** A small file that an input keeps over starts, in the data directory. */
+export interface StateFile {
+  /** Null: there is none yet. */
+  read(): Buffer | null
+  /** Durable when it settles; a crash leaves the old bytes or the new ones. One call at a time. */
+  write(bytes: Buffer): Promise<void>
+}
+
 export interface RefusedBytes {
   /** `undecodable`, `too_large`... */
   readonly reason: string
@@ -192,6 +200,8 @@ export interface InputContext<K> {
   readonly held: HeldBytes
   /** Files for messages that are too long for memory. */
   readonly spools: Spools
+  /** A file of this input alone; `name` is a plain file name. */
+  stateFile(name: string): StateFile
   /** The kernel instance of this ingest thread (kernel/scan-kernel.ts); typed by the input that uses it. */
   readonly kernel: K
   /** Of the process: TLS listeners of all threads derive the keys of their session tickets from it. */

@@ -26,6 +26,10 @@ export interface LineChunk {
   readonly time: EntryTime
   /** The text ends here: what has no line end is a line too. */
   readonly isLast: boolean
+  /** Chunk id of so many first bytes of the text, with its MessagePack type byte. */
+  readonly idOf?: (consumedBytes: number) => Uint8Array
+  /** Logs that have it from before. */
+  readonly storedIn?: readonly string[]
 }
 
 /**
@@ -75,12 +79,13 @@ export class LineStore {
         form: 1,
         entries: bytes,
         recordCount,
-        ingestId: null,
+        ingestId: chunk.idOf?.(consumedBytes) ?? null,
         hasIngestIds: false,
         minTimeSeconds: minSeconds,
         maxTimeSeconds: maxSeconds
       } as const
-      if (appender.append(source, [run], listener) === 'full') return FULL
+      const outcome = appender.append(source, [run], listener, chunk.storedIn)
+      if (outcome === 'full') return FULL
       counters.add('received_records', recordCount)
       if (result.unreadCount > 0) counters.add('unread_lines', result.unreadCount)
       if (result.cutCount > 0) counters.add('cut_lines', result.cutCount)
