@@ -111,9 +111,13 @@ export class TailHost {
     return this.host.records(log).map(({ record }) => String(Object(record)['log']))
   }
 
-  async untilLines(count: number, log?: string): Promise<string[]> {
-    await this.until(`${count} lines are stored`, () => this.host.recordCount(log) >= count)
-    return this.lines(log)
+  /** Until so many records are durable, and so many bytes of the files are not stored. */
+  async untilLines(count: number, leftBytes = 0): Promise<string[]> {
+    await this.until(`${count} lines are durable, ${leftBytes} bytes are left`, () => {
+      const isAll = this.host.recordCount() >= count
+      return isAll && this.counter('file_lag_bytes') === leftBytes
+    })
+    return this.lines()
   }
 
   counter(key: string): number {
