@@ -70,6 +70,7 @@ function slopePerHour(samples: readonly Sample[]): number {
   return (over / under) * HOUR_MS
 }
 
+/** Small bodies: an outage fills slots that were never used before, and their memory would look like growth. */
 const configText = (folder: string, forward: number, admin: number, sinks: readonly number[]) =>
   `version: 1
 data_dir: ${folder}/data
@@ -87,6 +88,7 @@ ${['troubled', 'steady']
     endpoints: ["http://127.0.0.1:${sinks[at]}"]
     index: soak
     flush_interval: 200ms
+    bulk_bytes: 512KiB
     retry: {base: 50ms, cap: 1s}`
   )
   .join('\n')}
