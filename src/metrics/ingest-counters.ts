@@ -24,7 +24,8 @@ const TLS_FAILED = 'TLS handshakes that failed, by reason.'
 const TLS_RELOADS =
   'Changed certificate files by result: ok, failed (the old certificate stays in use).'
 const PROXY_FAILED = 'Connections reset for their PROXY protocol header, by reason.'
-const AUTH_FAILURES = 'Requests refused because of who sent them, by reason.'
+const HANDSHAKES = 'Handshakes with a shared key, by result.'
+const AUTH_FAILURES = 'Requests and connections refused because of who sent them, by reason.'
 const NONLOG_REFUSED = 'OTLP requests of other signals than logs, answered 404.'
 const PAUSED = 'Times a connection stopped being read, by reason.'
 const REQUESTS = 'Requests by status code; 200 stands for all 2xx.'
@@ -43,6 +44,9 @@ export const INGEST_COUNTERS = [
     'spool',
     'age',
     'idle',
+    'auth',
+    'handshake_timeout',
+    'denied',
     'stop'
   ]),
   counter(
@@ -80,7 +84,20 @@ export const INGEST_COUNTERS = [
     'too_slow',
     'spool'
   ]),
-  labelled('input_auth_failures_total', 'reason', AUTH_FAILURES, ['missing', 'malformed', 'wrong']),
+  labelled('input_auth_failures_total', 'reason', AUTH_FAILURES, [
+    'missing',
+    'malformed',
+    'wrong',
+    'key',
+    'user',
+    'address'
+  ]),
+  labelled('forward_handshakes_total', 'result', HANDSHAKES, ['accepted', 'refused', 'timeout']),
+  counter(
+    'unauthenticated_bytes',
+    'forward_unauthenticated_bytes_total',
+    'Bytes that clients sent without having proved that they know the shared key; dropped.'
+  ),
   counter(
     'cut_lines',
     'input_cut_lines_total',

@@ -22,6 +22,14 @@ export class SenderWarnings {
   }
 
   warn(fields: object, message: string): void {
+    if (this.#isTold()) this.#log.warn(fields, message)
+  }
+
+  info(fields: object, message: string): void {
+    if (this.#isTold()) this.#log.info(fields, message)
+  }
+
+  #isTold(): boolean {
     const nowMs = this.#clock.monotonicMs()
     if (nowMs - this.#fromMs >= MINUTE_MS) {
       const leftOut = this.#count - WARNINGS_PER_MINUTE
@@ -32,7 +40,7 @@ export class SenderWarnings {
       this.#count = 0
     }
     this.#count++
-    if (this.#count <= WARNINGS_PER_MINUTE) this.#log.warn(fields, message)
+    return this.#count <= WARNINGS_PER_MINUTE
   }
 }
 

@@ -1,8 +1,17 @@
 // An ingest host with one forward input on a free loopback port.
 
 import type { Test } from 'tap'
-import type { ForwardOptions } from '../../plugins/inputs/forward/options.ts'
+import type { ForwardOptions, SecurityOptions } from '../../plugins/inputs/forward/options.ts'
 import { type HostOptions, IngestHost } from './ingest-host.ts'
+
+export const NO_SECURITY: SecurityOptions = {
+  empty_shared_key: false,
+  user_auth: false,
+  users: [],
+  clients: [],
+  allow_anonymous_source: true,
+  deny: []
+}
 
 export const FORWARD_DEFAULTS: ForwardOptions = {
   listen: ['tcp://127.0.0.1:0'],
@@ -25,9 +34,11 @@ export const FORWARD_DEFAULTS: ForwardOptions = {
   max_decompressed_bytes: 256 * 1024 * 1024,
   max_connections: 1000,
   max_connection_age: 0,
+  security: NO_SECURITY,
   keepalive_probe: 60_000,
   idle_timeout: 0,
   frame_timeout: 60_000,
+  handshake_timeout: 10_000,
   drain_timeout: 5000
 }
 

@@ -3,6 +3,7 @@
 
 import { Type } from 'typebox'
 import { bytes, duration, listen, listenerTls, proxyProtocol } from '../../../src/plugin/fields.ts'
+import { security } from './security-schema.ts'
 
 const nullable = (description: string, aliases: readonly string[] = []) =>
   Type.Unsafe<string | null>({
@@ -38,6 +39,7 @@ export const config = Type.Object(
     }),
     tls: Type.Optional(listenerTls()),
     ...proxyProtocol(),
+    security,
     udp_heartbeat: Type.Boolean({
       default: true,
       description: 'Whether heartbeat datagrams on the TCP port number are answered.'
@@ -107,6 +109,11 @@ export const config = Type.Object(
       default: '60s',
       min: '1s',
       description: 'Longest silence within a message.'
+    }),
+    handshake_timeout: duration({
+      default: '10s',
+      min: '1s',
+      description: 'How long a client may take to prove that it knows the shared key.'
     }),
     drain_timeout: duration({
       default: '5s',

@@ -10,21 +10,29 @@ import type { Peer } from '../../../src/net/peer.ts'
 import type { StreamReader } from '../../../src/net/read-into.ts'
 import { resetSocket } from '../../../src/net/reset-socket.ts'
 import type { InputContext } from '../../../src/plugin/input.ts'
+import { peerFields } from '../../../src/plugin/listening.ts'
+import { type SenderWarnings, shownBytes } from '../../../src/plugin/sender-warnings.ts'
 import { AckLine } from './ack-line.ts'
+import type { Handshake, HandshakeStep } from './handshake.ts'
 import { jsonAcks } from './json-stream.ts'
 import { MessagePace } from './message-pace.ts'
 import { MessageReader } from './message-reader.ts'
 import type { ForwardOptions } from './options.ts'
 import type { ReadArea } from './partial-bytes.ts'
 import { PeerWarnings } from './peer-warnings.ts'
-import { HTTP_ANSWER, type WrongProtocol } from './wrong-protocol.ts'
+import {
+  HTTP_ANSWER,
+  REFUSAL_HINTS,
+  SILENT_HINT,
+  TIMEOUT_HINT,
+  type WrongProtocol
+} from './wrong-protocol.ts'
 
 export interface ConnectionShared {
   readonly context: InputContext<ScanKernel>
   readonly options: ForwardOptions
   readonly area: ReadArea
-  /** Log line about a sender, limited in number. */
-  warn(fields: object, message: string): void
+  readonly warnings: SenderWarnings
   onClosed(connection: ForwardConnection): void
   /** A connection that had closed with messages in hand is done with them. */
   onReleased(connection: ForwardConnection): void
@@ -43,6 +51,9 @@ type Pause = (typeof PAUSE)[keyof typeof PAUSE]
 
 const UNREAD_ACK_BYTES_MAX = 1024 * 1024
 
+/** A client that leaves after this much silence may have waited for a server that speaks first. */
+const SILENT_MS = 30_000
+
 export type CloseReason =
   | 'protocol'
   | 'frame_timeout'
@@ -52,7 +63,18 @@ export type CloseReason =
   | 'spool'
   | 'age'
   | 'idle'
+  | 'auth'
+  | 'handshake_timeout'
   | 'stop'
+
+/** What is known when a connection begins. */
+export interface Arrival {
+  readonly peer: Peer
+  /** Address that it came to. */
+  readonly listen: string
+  /** null: none is asked for. */
+  readonly handshake: Handshake | null
+}
 
 export class ForwardConnection implements StreamReader, BytesHolder {
   readonly #shared: ConnectionShared
@@ -60,6 +82,11 @@ export class ForwardConnection implements StreamReader, BytesHolder {
   readonly #line: AckLine
   readonly #reader: MessageReader
   readonly #peer: string
+  /** Peer and listener of log lines. */
+  readonly #fields: object
+  /** Not null: the client has not proved itself yet. */
+  #handshake: Handshake | null
+  readonly #hasHandshake: boolean
   readonly #openedMs: number
   #pauses = 0
   readonly #pace: MessagePace
@@ -72,11 +99,14 @@ export class ForwardConnection implements StreamReader, BytesHolder {
   #isClosed = false
   #closeReason: CloseReason | 'peer' = 'peer'
 
-  constructor(shared: ConnectionShared, socket: net.Socket, peer: Peer) {
+  constructor(shared: ConnectionShared, socket: net.Socket, { handshake, listen, peer }: Arrival) {
     const { context, options } = shared
     this.#shared = shared
     this.#socket = socket
     this.#peer = peer.address
+    this.#fields = { ...peerFields(peer), listen }
+    this.#handshake = handshake
+    this.#hasHandshake = handshake !== null
     this.#openedMs = context.clock.monotonicMs()
     this.#pace = new MessagePace(this.#openedMs)
     this.#line = new AckLine({
@@ -90,12 +120,16 @@ export class ForwardConnection implements StreamReader, BytesHolder {
     this.#reader = this.#createReader()
     context.counters.add('connections', 1)
     context.counters.add('connections_total', 1)
+    // In one write: clients read it by one read.
+    if (handshake !== null) socket.write(handshake.helo)
   }
 
   #createReader(): MessageReader {
-    const { area, context, options, warn } = this.#shared
+    const { area, context, options } = this.#shared
     const connection = this
-    const warnings = new PeerWarnings(context.clock, warn)
+    const warnings = new PeerWarnings(context.clock, (fields, text) =>
+      this.#shared.warnings.warn(fields, text)
+    )
     return new MessageReader({
       context,
       options,
@@ -111,7 +145,7 @@ export class ForwardConnection implements StreamReader, BytesHolder {
         onProgress: () => this.#onProgress(),
         reset: (reason) => this.reset(reason),
         refuse: (protocol) => this.#refuse(protocol),
-        warn: (fields, text) => warnings.warn({ peer: this.#peer, ...fields }, text)
+        warn: (fields, text) => warnings.warn({ ...this.#fields, ...fields }, text)
       },
       setHeld: (byteCount) => context.held.set(this, byteCount)
     })
@@ -142,9 +176,10 @@ export class ForwardConnection implements StreamReader, BytesHolder {
     const { context } = this.#shared
     context.counters.add('received_bytes', byteCount)
     this.#pace.onRead(byteCount, context.clock.monotonicMs())
-    this.#hasRead = true
-    this.#line.onRead()
-    if (!this.#isClosed && !this.#isRefused) this.#reader.read(byteCount)
+    if (this.#isClosed) return
+    if (this.#handshake !== null) this.#shake(this.#handshake, byteCount)
+    else if (this.#isRefused) this.#countStray(byteCount)
+    else this.#readMessages(byteCount)
   }
 
   onEnd(): void {
@@ -157,7 +192,7 @@ export class ForwardConnection implements StreamReader, BytesHolder {
     if (this.#isClosed) return
     this.#isClosed = true
     const { context } = this.#shared
-    if (!this.#hasRead) context.counters.add('heartbeats', 1)
+    if (!this.#hasRead) this.#onSilentEnd()
     context.counters.add('connections', -1)
     context.counters.add(`input_connections_closed_total/${this.#closeReason}`, 1)
     this.#line.close(this.#socket.writableLength)
@@ -192,7 +227,8 @@ export class ForwardConnection implements StreamReader, BytesHolder {
   check(nowMs: number, ageMsMax: number): void {
     if (this.#isClosed || this.#pauses !== 0) return
     const { frame_timeout, idle_timeout } = this.#shared.options
-    if (this.#isRefused) this.reset('protocol')
+    if (this.#isRefused) resetSocket(this.#socket)
+    else if (this.#handshake !== null) this.#checkHandshake(this.#handshake, nowMs)
     // The peer saw the end a second ago; one that goes on sending would wait for an ack for ever.
     else if (this.#isClosing) resetSocket(this.#socket)
     else if (this.#reader.hasBytes) {
@@ -205,13 +241,78 @@ export class ForwardConnection implements StreamReader, BytesHolder {
     }
   }
 
-  /** Ends a connection at a message boundary: senders that read acks see the end, others need an error. */
+  /** Ends a connection at a message boundary: senders that read acks or PONG see the end, others need an error. */
   close(reason: CloseReason): void {
     if (this.#isClosed || this.#isClosing) return
     this.#closeReason = reason
     this.#isClosing = true
-    if (this.#reader.hasAsked) this.#socket.end()
+    if (this.#reader.hasAsked || this.#isProved) this.#socket.end()
     else resetSocket(this.#socket)
+  }
+
+  get #isProved(): boolean {
+    return this.#hasHandshake && this.#handshake === null && !this.#isRefused
+  }
+
+  /** `byteCount` bytes lie in the read buffer. */
+  #readMessages(byteCount: number): void {
+    this.#hasRead = true
+    this.#line.onRead()
+    this.#reader.read(byteCount)
+  }
+
+  #shake(handshake: Handshake, byteCount: number): void {
+    const { area, context } = this.#shared
+    const bytes = area.readBuffer.subarray(0, byteCount)
+    const step = handshake.read(bytes)
+    if (step.kind === 'more') return
+    this.#handshake = null
+    if (step.kind === 'refused') {
+      this.#refuseClient(step, handshake.firstBytes)
+      return
+    }
+    context.counters.add('forward_handshakes_total/accepted', 1)
+    this.#socket.write(step.pong)
+    const restBytes = byteCount - step.takenBytes
+    if (restBytes === 0) return
+    area.readBuffer.copyWithin(0, step.takenBytes, byteCount)
+    this.#readMessages(restBytes)
+  }
+
+  #refuseClient(step: HandshakeStep & { kind: 'refused' }, firstBytes: Buffer): void {
+    const { context, warnings } = this.#shared
+    const { fields, pong, reason, strayBytes } = step
+    context.counters.add('forward_handshakes_total/refused', 1)
+    context.counters.add(`input_auth_failures_total/${reason}`, 1)
+    this.#hasRead = true
+    this.#countStray(strayBytes)
+    const shown = reason === 'malformed' ? { first_bytes: shownBytes(firstBytes) } : {}
+    warnings.warn({ ...this.#fields, reason, ...fields, ...shown }, REFUSAL_HINTS[reason])
+    this.#closeReason = 'auth'
+    this.#isRefused = true
+    this.#socket.end(pong)
+  }
+
+  #checkHandshake(handshake: Handshake, nowMs: number): void {
+    const { context, options, warnings } = this.#shared
+    if (nowMs - this.#openedMs < options.handshake_timeout) return
+    context.counters.add('forward_handshakes_total/timeout', 1)
+    this.#countStray(handshake.firstBytes.length)
+    warnings.warn({ ...this.#fields, reason: 'timeout' }, TIMEOUT_HINT)
+    this.reset('handshake_timeout')
+  }
+
+  #countStray(byteCount: number): void {
+    if (!this.#hasHandshake) return
+    this.#shared.context.counters.add('unauthenticated_bytes', byteCount)
+  }
+
+  #onSilentEnd(): void {
+    const { context, warnings } = this.#shared
+    context.counters.add('heartbeats', 1)
+    if (this.#hasHandshake || this.#closeReason !== 'peer') return
+    if (context.clock.monotonicMs() - this.#openedMs < SILENT_MS) return
+    warnings.info(this.#fields, SILENT_HINT)
   }
 
   #onProgress(): void {

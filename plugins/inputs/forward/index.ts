@@ -4,6 +4,7 @@
 import { defineInput } from '../../../src/plugin/define.ts'
 import { checkListening } from '../../../src/plugin/listening-check.ts'
 import { config } from './config.ts'
+import { checkSecurity } from './security-check.ts'
 
 export default defineInput({
   type: 'forward',
@@ -12,6 +13,6 @@ export default defineInput({
     'Takes records by the Fluent forward protocol and acknowledges them when they are durable.',
   config,
   inputModule: new URL('./input.ts', import.meta.url),
-  check: (options) => checkListening(options),
+  check: (options) => [...checkListening(options), ...checkSecurity(options.security)],
   listens: (options) => options.listen
 })

@@ -2,24 +2,34 @@
 // The Forward input of one ingest thread: its listeners, its connections, what happens once a second, and how it stops.
 // TCP addresses are bound on every thread; a Unix socket and the heartbeat port on one, chosen by the input's ordinal.
 
+import type net from 'node:net'
 import { systemRandom } from '../../../src/core/clock.ts'
 import type { ScanKernel } from '../../../src/kernel/scan-kernel.ts'
+import type { AcceptOptions } from '../../../src/net/accept.ts'
 import type { DatagramSocket } from '../../../src/net/datagram-socket.ts'
-import { type ListenAddress, parseListenAddress } from '../../../src/net/listen-address.ts'
+import {
+  formatListenAddress,
+  type ListenAddress,
+  parseListenAddress
+} from '../../../src/net/listen-address.ts'
 import { type Listener, readInto } from '../../../src/net/listener.ts'
+import type { Peer } from '../../../src/net/peer.ts'
 import {
   type AttachReader,
   attachData,
   attachOnread,
   canAttach
 } from '../../../src/net/read-into.ts'
+import { resetSocket } from '../../../src/net/reset-socket.ts'
 import type { CreateInput, Input, InputAddresses, InputContext } from '../../../src/plugin/input.ts'
-import { isListenedHere, openListener } from '../../../src/plugin/listening.ts'
+import { isListenedHere, openListener, peerFields } from '../../../src/plugin/listening.ts'
 import { SenderWarnings } from '../../../src/plugin/sender-warnings.ts'
 import { ForwardConnection } from './connection.ts'
+import type { Source } from './handshake-rules.ts'
 import { openHeartbeats } from './heartbeat.ts'
 import type { ForwardOptions } from './options.ts'
 import { ReadArea } from './partial-bytes.ts'
+import { Security } from './security.ts'
 
 const CHECK_MS = 1000
 /** Ages of connections are spread by this share, so that those opened together do not end together. */
@@ -40,6 +50,7 @@ class ForwardInput implements Input {
   readonly #context: InputContext<ScanKernel>
   readonly #area: ReadArea
   readonly #warnings: SenderWarnings
+  readonly #security: Security
   readonly #connections = new Set<ForwardConnection>()
   /** Closed by their senders, with messages that wait for room. */
   readonly #waiting = new Set<ForwardConnection>()
@@ -54,6 +65,7 @@ class ForwardInput implements Input {
     this.#context = context
     this.#area = new ReadArea(context.kernel)
     this.#warnings = new SenderWarnings(context)
+    this.#security = new Security(options.security, context)
   }
 
   async start(): Promise<InputAddresses> {
@@ -62,6 +74,7 @@ class ForwardInput implements Input {
     if (!isOnread) {
       log.warn({}, 'sockets cannot read into one buffer on this version of Node: slower reads')
     }
+    await this.#security.start()
     for (const text of this.#options.listen) {
       const address = parseListenAddress(text)
       if (!isListenedHere(address, this.#context)) continue
@@ -93,6 +106,7 @@ class ForwardInput implements Input {
     for (const connection of [...this.#connections, ...this.#waiting]) connection.abandon()
     for (const connection of this.#connections) connection.reset('stop')
     this.#cancelCheck()
+    this.#security.close()
   }
 
   async #listen(address: ListenAddress, attach: AttachReader): Promise<void> {
@@ -105,9 +119,7 @@ class ForwardInput implements Input {
       warnings: this.#warnings,
       keepaliveMs: options.keepalive_probe,
       hasRoom: (waitingCount) => this.#connections.size + waitingCount < connectionsMax,
-      take: readInto(this.#area.readBuffer, attach, (socket, peer) =>
-        this.#open(new ForwardConnection(this.#shared, socket, peer))
-      )
+      take: this.#taker(formatListenAddress(address), address.kind === 'unix', attach)
     })
     this.#listeners.push(listener)
     if (address.kind !== 'tcp' || !options.udp_heartbeat) return
@@ -118,12 +130,31 @@ class ForwardInput implements Input {
     this.#heartbeats.push(await openHeartbeats(bound.host, bound.port, onHeartbeats))
   }
 
+  #taker(listen: string, isUnix: boolean, attach: AttachReader): AcceptOptions['take'] {
+    const shared = this.#shared
+    const sourceOf = ({ address }: Peer): Source => ({ address, isUnix })
+    const take = readInto(this.#area.readBuffer, attach, (socket, peer) => {
+      const handshake = this.#security.handshake(sourceOf(peer))
+      return this.#open(new ForwardConnection(shared, socket, { peer, listen, handshake }))
+    })
+    return (socket, peer) => {
+      if (this.#security.isDenied(sourceOf(peer))) this.#deny(socket, peer, listen)
+      else take(socket, peer)
+    }
+  }
+
+  #deny(socket: net.Socket, peer: Peer, listen: string): void {
+    resetSocket(socket)
+    this.#context.counters.add('input_connections_closed_total/denied', 1)
+    this.#warnings.warn({ ...peerFields(peer), listen }, 'connection reset: security.deny names it')
+  }
+
   get #shared() {
     return {
       context: this.#context,
       options: this.#options,
       area: this.#area,
-      warn: (fields: object, message: string) => this.#warnings.warn(fields, message),
+      warnings: this.#warnings,
       onClosed: (connection: ForwardConnection) => {
         this.#connections.delete(connection)
         if (connection.isWaiting) this.#waiting.add(connection)

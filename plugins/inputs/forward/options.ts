@@ -3,6 +3,31 @@
 
 import type { ListeningOptions } from '../../../src/plugin/listening.ts'
 
+export interface UserOptions {
+  readonly name: string
+  readonly password: string
+}
+
+/** One of `host`, `network` and `unix` says whom the rule is about. */
+export interface ClientOptions {
+  readonly host?: string
+  readonly network?: string
+  readonly unix: boolean
+  readonly shared_key?: string
+  readonly users: readonly string[]
+}
+
+export interface SecurityOptions {
+  readonly shared_key?: string
+  readonly empty_shared_key: boolean
+  readonly self_hostname?: string
+  readonly user_auth: boolean
+  readonly users: readonly UserOptions[]
+  readonly clients: readonly ClientOptions[]
+  readonly allow_anonymous_source: boolean
+  readonly deny: readonly string[]
+}
+
 export interface ForwardOptions extends ListeningOptions {
   readonly listen: readonly string[]
   readonly udp_heartbeat: boolean
@@ -18,8 +43,10 @@ export interface ForwardOptions extends ListeningOptions {
   readonly max_decompressed_bytes: number
   readonly max_connections: number
   readonly max_connection_age: number
+  readonly security: SecurityOptions
   readonly keepalive_probe: number
   readonly idle_timeout: number
   readonly frame_timeout: number
+  readonly handshake_timeout: number
   readonly drain_timeout: number
 }
