@@ -35,7 +35,6 @@ export class RenderRows implements KernelRows {
   }
 
   timeMs(row: number): number {
-    // The high word is signed in theory only: times are not before 1970.
     return this.#word(row, 7) * 2 ** 32 + this.#word(row, 6)
   }
 

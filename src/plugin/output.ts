@@ -62,7 +62,7 @@ export interface RenderedRows {
   startByte(row: number): number
   byteCount(row: number): number
   target(row: number): number
-  /** Event time, milliseconds. */
+  /** Event time, milliseconds since 1970; 0 for what is before. */
   timeMs(row: number): number
   /** `log_events`: UTF-8 bytes of the message before it was escaped. */
   messageByteCount(row: number): number

@@ -260,18 +260,39 @@ t.test('times of every encoding are read, unusable ones become the arrival', asy
     ['d2fffffffb', '2106-02-07T06:28:11.000000000Z'],
     ['cb4278bcfe56800000', '2023-11-14T22:13:20.000000000Z'],
     ['cf0000018bcfe56800', '2023-11-14T22:13:20.000000000Z'],
-    ['cb3ff8000000000000', '1970-01-01T00:00:01.500000000Z']
+    ['cb3ff8000000000000', '1970-01-01T00:00:01.500000000Z'],
+    ['fb', '1969-12-31T23:59:55.000000000Z'],
+    ['d0fb', '1969-12-31T23:59:55.000000000Z'],
+    ['d1fffb', '1969-12-31T23:59:55.000000000Z'],
+    ['d3fffffffffffffffb', '1969-12-31T23:59:55.000000000Z'],
+    ['d3fffffff186da9e00', '0000-03-01T00:00:00.000000000Z'],
+    ['cbbff8000000000000', '1969-12-31T23:59:58.500000000Z'],
+    ['cfffffffffffffffff', '2554-07-21T23:34:33.709551615Z'],
+    ['c70cff00000002ffffffffffffffff', '1969-12-31T23:59:59.000000002Z']
   ]
   const layout = { timeField: { key: 't', precision: 9 } } as const
   const entries = cases.map(([hex]) => entryOf({}, bytes(hex)))
   const arrival = ['c0', '00', 'd7000000000000000000', 'c3', 'cb7ff8000000000000', 'd60001020304']
+  arrival.push('d3fffffff186da9dff', 'd38000000000000000', 'cbc3f0000000000000')
   entries.push(...arrival.map((hex) => entryOf({}, bytes(hex))))
   const result = runGroups([groupOf(entries)], { layout })
   t.same(
     result.lines.map((line) => JSON.parse(line).t),
     [...cases.map(([, text]) => text), ...arrival.map(() => '2026-11-20T17:06:40.500000000Z')]
   )
-  t.equal(result.kernel.badTimeCount, 3, 'bool, NaN and a wrong length are bad; nil and 0 are not')
+  t.equal(
+    result.kernel.badTimeCount,
+    6,
+    'bool, NaN, a wrong length and times before the year 0 are bad; nil and 0 are not'
+  )
+})
+
+t.test('log events and index rows bear 0 for a time before 1970', async (t) => {
+  const entries = ['fb', '05'].map((hex) => entryOf({ a: 1 }, bytes(hex)))
+  const result = runGroups([groupOf(entries)], { layout: { framing: 'log_events' } })
+  t.match(result.lines.join(''), /"timestamp":0\}.*"timestamp":5000\}/s)
+  t.equal(result.kernel.rows.timeMs(0), 0)
+  t.equal(result.kernel.rows.timeMs(1), 5000)
 })
 
 t.test('whole messages, metadata and markers of groups', async (t) => {

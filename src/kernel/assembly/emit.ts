@@ -1,7 +1,7 @@
 // A record from its table to the output, framed as the output's RenderSpec says, and its row in the index.
 //
 // Index row, 40 bytes: start u32 (from the output's first byte), byte count u32, target u32, member list u32, offset u64,
-// event time in milliseconds i64, bytes of the message before it was escaped u32, unused u32.
+// event time in milliseconds i64 (0: before 1970 too), bytes of the message before it was escaped u32, unused u32.
 
 import {
   REASON_EMPTY,
@@ -228,12 +228,18 @@ function putEventHead(o: usize): usize {
   return o + 12
 }
 
+/** Not before 1970: CloudWatch calls a time of 0 too old, and refuses the whole batch for a negative one. */
+@inline
+function eventMs(): i64 {
+  return max<i64>(recordSecond * 1000 + recordNs / 1000000, 0)
+}
+
 /** ","timestamp":1234}, */
 @inline
 function putEventTail(o: usize): usize {
   store<u64>(o, 0x73656d6974222c22)
   store<u64>(o, 0x3a22706d6174, 8)
-  o = putI64(o + 14, recordSecond * 1000 + recordNs / 1000000)
+  o = putI64(o + 14, eventMs())
   store<u16>(o, 0x2c7d)
   return o + 2
 }
@@ -276,7 +282,7 @@ function finish(number: u32, start: usize, o: usize, messageBytes: u32): u32 {
   store<u32>(row, number, 8)
   store<u32>(row, memberList, 12)
   store<u64>(row, entryOffset, 16)
-  store<i64>(row, recordSecond * 1000 + recordNs / 1000000, 24)
+  store<i64>(row, eventMs(), 24)
   store<u32>(row, messageBytes, 32)
   outputTop = o
   emittedCount++

@@ -16,6 +16,7 @@ import {
   WRONG
 } from './msgpack'
 import { setMeta } from './path'
+import { SECONDS_FIRST } from './time'
 import { extNs, extSecond, extTime, isExtByte } from './value'
 
 /** Record number in the shard. */
@@ -168,12 +169,13 @@ function setEventTime(p: usize): void {
 function readTime(p: usize): void {
   const c: u32 = load<u8>(p++)
   if (isExtByte(c)) {
-    if (!extTime(p - 1) || extSecond < 0) return badTime()
+    if (!extTime(p - 1)) return badTime()
     if (!extSecond && !extNs) return setRecordTime(arrivalSecond, arrivalNs)
     return setRecordTime(extSecond, extNs)
   }
   if (c == 0xc0) return setRecordTime(arrivalSecond, arrivalNs)
   if (c < 0x80) return setWhole(c)
+  if (c >= 0xe0) return setWhole(<i64>(<i8>c))
   switch (c) {
     case 0xca:
       return setFraction(<f64>reinterpret<f32>(be32(p)))
@@ -190,16 +192,21 @@ function readTime(p: usize): void {
     // Go writes the low 32 bits of a signed value: seconds from 2038 on.
     case 0xd2:
       return setWhole(be32(p))
-    case 0xcf:
+    case 0xcf: {
+      const v = be64(p)
+      // Nanoseconds beyond what is left of i64.
+      if (<i64>v < 0) return setRecordTime(v / 1000000000, <u32>(v % 1000000000))
+      return setWhole(v)
+    }
     case 0xd3:
       return setWhole(be64(p))
   }
   badTime()
 }
 
-/** Whole seconds, or what is too large for that: milliseconds, microseconds, nanoseconds. */
+/** Whole seconds, or what is too large for that: milliseconds, microseconds, nanoseconds. Before 1970 always seconds. */
 function setWhole(v: i64): void {
-  if (v < 0) return badTime()
+  if (v < SECONDS_FIRST) return badTime()
   if (v == 0) return setRecordTime(arrivalSecond, arrivalNs)
   if (v < 100000000000) return setRecordTime(v, 0)
   if (v < 100000000000000) return setRecordTime(v / 1000, <u32>(v % 1000) * 1000000)
@@ -208,7 +215,7 @@ function setWhole(v: i64): void {
 }
 
 function setFraction(v: f64): void {
-  if (!(v >= 0 && v < 9e18)) return badTime()
+  if (!(v >= <f64>SECONDS_FIRST && v < 9e18)) return badTime()
   if (v == 0) return setRecordTime(arrivalSecond, arrivalNs)
   if (v >= 1e11) return setWhole(<i64>v)
   const whole = Math.floor(v)

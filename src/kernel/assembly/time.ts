@@ -4,8 +4,10 @@ import { TIME_DATE_AND_CLOCK, TIME_FRACTION_DIGITS, TIME_FRACTION_OPTIONAL, TIME
 import { putDigits, putI64, putPair } from './number'
 
 /** First seconds of the years 0 and 10000: what four digits of a year can say. */
-export const SECONDS_MIN: i64 = -62167219200
+const SECONDS_MIN: i64 = -62167219200
 export const SECONDS_END: i64 = 253402300800
+/** First second that is written: the calendar of setCalendar begins in March of the year 0. */
+export const SECONDS_FIRST: i64 = SECONDS_MIN + 86400 * 60
 
 const DAY_SECONDS: i64 = 86400
 
@@ -54,7 +56,7 @@ let cachedSecond: i64 = i64.MAX_VALUE
 
 function fillCache(second: i64): void {
   // Year 0 begins before the shifted calendar's first era; its first two months are of no use to anybody.
-  setCalendar(max<i64>(second, SECONDS_MIN + 86400 * 60))
+  setCalendar(max<i64>(second, SECONDS_FIRST))
   putPair(CACHED, year / 100)
   putPair(CACHED + 2, year % 100)
   store<u8>(CACHED, 45, 4)
@@ -152,7 +154,7 @@ export function formattedBytesMax(n: u32): u32 {
 
 /** A time by a compiled format, in UTC. */
 export function putFormatted(o: usize, format: usize, second: i64, ns: u32): usize {
-  setCalendar(min<i64>(max<i64>(second, SECONDS_MIN + 86400 * 60), SECONDS_END - 1))
+  setCalendar(min<i64>(max<i64>(second, SECONDS_FIRST), SECONDS_END - 1))
   let digits: u32 = 9
   while (true) {
     const c: u32 = load<u8>(format++)

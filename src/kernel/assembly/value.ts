@@ -7,7 +7,7 @@ import { escapedLength, putQuote, putString, SCRATCH } from './escape'
 import { NESTING_MAX } from './limits'
 import { be16, be32, be64, isTextByte, headerCount, skipValue, skipValues, textStart } from './msgpack'
 import { putDouble, putI64, putNull, putU64 } from './number'
-import { SECONDS_END, SECONDS_MIN, putTime } from './time'
+import { SECONDS_END, SECONDS_FIRST, putTime } from './time'
 
 /** Reason why the last record cannot be rendered, 0: none. Set while rendering, looked at once per record. */
 export let renderFault: u32 = 0
@@ -264,7 +264,7 @@ export function extTime(p: usize): bool {
   // Nanoseconds above a second count on, as Fluentd reads them.
   extSecond += extNs / 1000000000
   extNs = extNs % 1000000000
-  return extSecond >= SECONDS_MIN + 86400 * 60 && extSecond < SECONDS_END
+  return extSecond >= SECONDS_FIRST && extSecond < SECONDS_END
 }
 
 function putExt<T>(o: usize, p: usize, c: u32): usize {
