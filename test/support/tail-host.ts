@@ -22,6 +22,8 @@ export const TAIL_DEFAULTS: Omit<TailOptions, 'paths'> = {
 }
 
 const WAIT_MS = 20_000
+/** On a clock that stands still: no end. */
+const STOP_MS = 3_600_000
 
 /** Folders of one test: `logs` for followed files, `data` for the store. */
 export class TailPlace {
@@ -124,7 +126,8 @@ export class TailHost {
     return this.host.counter(key)
   }
 
-  stop(): Promise<void> {
-    return this.host.stop()
+  /** What is on its way becomes durable before. */
+  async stop(): Promise<void> {
+    await this.host.main.stop(STOP_MS)
   }
 }

@@ -21,6 +21,8 @@ const LOOK_SHARE = 1 / 8
 /** Where to search for the last line end, for `start_at: end`. */
 const LAST_LINE_BYTES_MAX = 64 * 1024
 const LINE_FEED = 10
+/** A file may be hidden from the first search, by a rename at that moment, and stored by the process before. */
+const STORED_BEFORE_MS = 60_000
 /** A FIFO must not hold the thread up. */
 const OPEN_FLAGS = fs.constants.O_RDONLY | fs.constants.O_NONBLOCK
 
@@ -43,10 +45,12 @@ export class FileSet {
   readonly #options: FileSetOptions
   readonly #parts: TailFileParts
   readonly #files = new Map<string, TailFile>()
+  readonly #startMs: number
   #isFirst = true
 
   constructor(setOptions: FileSetOptions) {
     this.#options = setOptions
+    this.#startMs = setOptions.context.clock.monotonicMs()
     const { book, context, options } = setOptions
     this.#parts = {
       context,
@@ -206,7 +210,13 @@ export class FileSet {
     if (isResting || (isOld && known === null)) {
       const { positionByte = size, path = found.path } = position ?? {}
       const { key, modifiedMs: seenMs } = found
-      const kept = { key, path, positionByte, seenMs }
+      const kept = {
+        key,
+        path,
+        positionByte,
+        seenMs,
+        isFromBefore: position?.isFromBefore === true
+      }
       if (position !== null && position.key !== key) book.take(position)
       book.keep({ ...kept, fingerprint: fingerprint ?? firstBytesOf(handle) })
       return false
@@ -214,7 +224,8 @@ export class FileSet {
     this.#follow(found, handle, {
       home: position?.path ?? found.path,
       positionByte: position?.positionByte ?? this.#startByte(handle, size, known),
-      fingerprint: fingerprint ?? firstBytesOf(handle)
+      fingerprint: fingerprint ?? firstBytesOf(handle),
+      isStoredMaybe: this.#isStoredMaybe(position)
     })
     if (position !== null) book.take(position)
     return true
@@ -223,14 +234,19 @@ export class FileSet {
   #follow(
     { key, path }: FoundFile,
     handle: number,
-    start: Pick<TailFileStart, 'home' | 'positionByte' | 'fingerprint'>
+    start: Omit<TailFileStart, 'handle' | 'key' | 'tag'>
   ): void {
     const { context, options } = this.#options
     const tag = tagOf(options.tag, start.home)
-    const isStoredMaybe = this.#isFirst
-    const file = new TailFile(this.#parts, { ...start, handle, key, tag, isStoredMaybe })
+    const file = new TailFile(this.#parts, { ...start, handle, key, tag })
     this.#files.set(key, file)
     if (start.home !== path) file.rotatedMs = context.clock.monotonicMs()
+  }
+
+  /** Whether the process before may have stored chunks behind the position. */
+  #isStoredMaybe(position: FilePosition | null): boolean {
+    if (position !== null) return position.isFromBefore === true
+    return this.#options.context.clock.monotonicMs() - this.#startMs < STORED_BEFORE_MS
   }
 
   /** Where to begin in a file that nothing is known of. */

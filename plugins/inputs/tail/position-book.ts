@@ -22,6 +22,8 @@ export interface FilePosition {
   readonly fingerprint: Fingerprint
   /** Wall clock: when it was there last. */
   readonly seenMs: number
+  /** Of the process before: chunks behind it may be stored. */
+  readonly isFromBefore?: boolean
 }
 
 export interface PositionBookOptions {
@@ -168,6 +170,7 @@ function positionOf(value: unknown): FilePosition {
     path: String(path),
     positionByte: Number(position),
     fingerprint: fingerprint.byteCount > 0 ? fingerprint : NO_FINGERPRINT,
-    seenMs: Number(seen)
+    seenMs: Number(seen),
+    isFromBefore: true
   }
 }

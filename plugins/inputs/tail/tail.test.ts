@@ -3,7 +3,8 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import t from 'tap'
-import { TailPlace } from '../../../test/support/tail-host.ts'
+import { TAIL_DEFAULTS, TailPlace } from '../../../test/support/tail-host.ts'
+import definition from './index.ts'
 
 t.test(
   'files that are there are read from their beginning, and what is added is read too',
@@ -354,3 +355,18 @@ t.test('only one ingest thread has the input', async (t) => {
 function positionsOf(place: TailPlace): string {
   return fs.readFileSync(path.join(place.data, 'inputs/files/positions'), 'utf8')
 }
+
+t.test('options that cannot be meant are found before a start', (t) => {
+  const check = (options: object) =>
+    definition
+      .check?.({ ...TAIL_DEFAULTS, paths: ['/var/log/*.log'], ...options } as never)
+      .map(({ path, message }) => `${path.join('.')}: ${message}`)
+  t.same(check({}), [])
+  t.same(check({ paths: ['/a.log', 'logs/b.log'] }), ['paths.1: "logs/b.log" is no absolute path'])
+  t.same(check({ format: 'cri', tag: 'kube' }), [
+    'tag: parts of long lines of several files would be joined: all of them have the tag "kube"'
+  ])
+  t.same(check({ format: 'cri', tag: 'kube', paths: ['/a.log'] }), [])
+  t.same(check({ format: 'docker', tag: 'kube.*' }), [])
+  t.end()
+})
