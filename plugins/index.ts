@@ -4,7 +4,10 @@
 import type { AnyDefinition } from '../src/plugin/define.ts'
 import forward from './inputs/forward/index.ts'
 import http from './inputs/http/index.ts'
+import syslog from './inputs/syslog/index.ts'
 import tail from './inputs/tail/index.ts'
+import tcp from './inputs/tcp/index.ts'
+import udp from './inputs/udp/index.ts'
 import cloudwatchLogs from './outputs/cloudwatch_logs/index.ts'
 import file from './outputs/file/index.ts'
 import nothing from './outputs/null/index.ts'
@@ -16,6 +19,9 @@ export const BUILT_INS: readonly AnyDefinition[] = [
   forward,
   http,
   tail,
+  syslog,
+  tcp,
+  udp,
   ...stepDefinitions,
   opensearch,
   cloudwatchLogs,

@@ -11,11 +11,17 @@ import set from './filters/set/index.ts'
 import json from './parsers/json/index.ts'
 import nginx from './parsers/nginx/index.ts'
 import regexp from './parsers/regexp/index.ts'
+import syslog from './parsers/syslog/index.ts'
+import syslog3164 from './parsers/syslog_rfc3164/index.ts'
+import syslog5424 from './parsers/syslog_rfc5424/index.ts'
 
 export const stepDefinitions: readonly StepDefinition[] = [
   json,
   nginx,
   regexp,
+  syslog,
+  syslog3164,
+  syslog5424,
   dockerPartial,
   grep,
   set,

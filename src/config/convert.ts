@@ -5,7 +5,7 @@
 import { type ErrorCode, MillraceError } from '../core/errors.ts'
 import { compileTemplate } from '../core/template.ts'
 import { formatBytes, formatDuration, parseBytes, parseDuration } from '../core/units.ts'
-import { formatListenAddress, parseListenAddress } from '../net/listen-address.ts'
+import { formatListenAddress, parseAnyAddress } from '../net/listen-address.ts'
 import { show } from './explain.ts'
 import type { ConfigPath } from './findings.ts'
 import { isBlock, type SchemaNode, schemaBelow, typesOf } from './schema-node.ts'
@@ -115,7 +115,7 @@ function number(
 
 function address(item: unknown, path: ConfigPath, report: Report): string {
   try {
-    return formatListenAddress(parseListenAddress(String(item)))
+    return formatListenAddress(parseAnyAddress(String(item)))
   } catch (error) {
     if (!(error instanceof MillraceError)) throw error
     report(error.code, path, error.message, null)

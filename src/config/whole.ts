@@ -4,7 +4,7 @@
 
 import { LANES_MAX, SHARDS_PER_THREAD_MAX, SLOTS_BYTES_MAX } from '../core/limits.ts'
 import { formatBytes } from '../core/units.ts'
-import { formatListenAddress, parseListenAddress } from '../net/listen-address.ts'
+import { formatListenAddress, parseAnyAddress } from '../net/listen-address.ts'
 import type { Registry } from '../plugin/registry.ts'
 import type { Report } from './convert.ts'
 import { formatPath } from './findings.ts'
@@ -33,19 +33,23 @@ export function checkAddresses(
 /** The admin server speaks plain HTTP. */
 export function checkAdmin(listen: readonly string[], report: Report): void {
   for (const [index, text] of listen.entries()) {
-    const address = parseListenAddress(text)
-    if (address.kind === 'unix' || !address.isTls) continue
+    const address = parseAnyAddress(text)
     const path = ['admin', 'listen', index]
+    if (address.kind === 'udp') {
+      report('MR_CONFIG_INVALID', path, 'the admin server takes no datagrams', 'write tcp://')
+    }
+    if (address.kind !== 'tcp' || !address.isTls) continue
     report('MR_CONFIG_INVALID', path, 'the admin server speaks no TLS', 'put a TLS proxy in front')
   }
 }
 
 function isSameSocket(a: string, b: string): boolean {
-  const first = parseListenAddress(a)
-  const second = parseListenAddress(b)
+  const first = parseAnyAddress(a)
+  const second = parseAnyAddress(b)
   if (first.kind === 'unix' || second.kind === 'unix') {
     return formatListenAddress(first) === formatListenAddress(second)
   }
+  if ((first.kind === 'udp') !== (second.kind === 'udp')) return false
   // Port 0 asks for any free port.
   if (first.port !== second.port || first.port === 0) return false
   return first.host === second.host || WILDCARDS.has(first.host) || WILDCARDS.has(second.host)

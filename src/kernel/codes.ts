@@ -88,7 +88,21 @@ export const OP_COUNT = 22
 export const OP_JOIN = 23
 /** Slice, jump: whether the entry came by the input of this id. */
 export const OP_FROM_INPUT = 24
-export const OP_COUNT_ALL = 25
+/**
+ * field, address of the parse options, SYSLOG_OLD and SYSLOG_NEW, SYSLOG_NUMBERS and forms of structured data, zone
+ * seconds, addresses of three time formats, ids of facility, severity, host, ident, pid, msgid, message, time (0: not
+ * wanted) and structured data.
+ */
+export const OP_PARSE_SYSLOG = 25
+export const OP_COUNT_ALL = 26
+
+export const SYSLOG_OLD = 1
+export const SYSLOG_NEW = 2
+/** Facility and severity as numbers. */
+export const SYSLOG_NUMBERS = 1
+/** Structured data as fields of the record; as it came; else as one map. */
+export const SYSLOG_FLAT = 2
+export const SYSLOG_TEXT = 4
 
 export const FIELD_PATH = 0x80000000
 /** Root of a path into the entry's metadata instead of the record. */
@@ -273,6 +287,7 @@ export const FORM_MESSAGES = 2
 export const LINE_FORMAT_PLAIN = 0
 export const LINE_FORMAT_CRI = 1
 export const LINE_FORMAT_DOCKER = 2
+export const LINE_FORMAT_COUNTED = 3
 
 // Limits.
 export const STEPS_MAX = 256

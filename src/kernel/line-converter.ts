@@ -17,10 +17,16 @@ export interface LineExports
   lineUnreadCount(): number
   lineConsumedByte(): number
   lineIsFull(): number
+  lineIsBroken(): number
+  lineOpenBytes(): number
+  lineNeededBytes(): number
 }
 
-/** `cri`: `time stream P|F text`. `docker`: objects with `log`, `stream` and `time`. */
-export type LineFormat = 'plain' | 'cri' | 'docker'
+/**
+ * `cri`: `time stream P|F text`. `docker`: objects with `log`, `stream` and `time`. `counted`: no lines but frames with
+ * their length in front, `123 text` (RFC 6587).
+ */
+export type LineFormat = 'plain' | 'cri' | 'docker' | 'counted'
 
 export interface LineRules {
   readonly format: LineFormat
@@ -36,6 +42,8 @@ export interface LineRules {
   readonly isLast: boolean
   /** Empty lines are records. */
   readonly keepsEmpty: boolean
+  /** `counted`: bytes that a frame still has, of which the call before stored a part. Default: 0. */
+  readonly openBytes?: number
 }
 
 export interface LineResult {
@@ -48,6 +56,12 @@ export interface LineResult {
   readonly unreadCount: number
   /** Bytes of the text that are done with: whole lines, and parts of one that is too long. */
   readonly consumedBytes: number
+  /** `counted`: for the next call. */
+  readonly openBytes: number
+  /** `counted`: least length of what is not consumed, where that is known; 0: it is not. */
+  readonly neededBytes: number
+  /** `counted`: what follows is no frame. */
+  readonly isBroken: boolean
 }
 
 const PREFIX_BYTES_MAX = 64 * 1024
@@ -68,7 +82,8 @@ const USUAL_LINE_BYTES = 200
 const FORMATS: Readonly<Record<LineFormat, number>> = {
   plain: codes.LINE_FORMAT_PLAIN,
   cri: codes.LINE_FORMAT_CRI,
-  docker: codes.LINE_FORMAT_DOCKER
+  docker: codes.LINE_FORMAT_DOCKER,
+  counted: codes.LINE_FORMAT_COUNTED
 }
 
 export class LineConverter {
@@ -129,7 +144,8 @@ export class LineConverter {
       rules.lineBytesMax,
       rules.isLast ? 1 : 0,
       rules.keepsEmpty ? 1 : 0,
-      FORMATS[rules.format]
+      FORMATS[rules.format],
+      rules.openBytes ?? 0
     )
     const recordCount = exports.lineRecordCount()
     invariant(recordCount > 0 || exports.lineIsFull() === 0, 'a block takes not even one line')
@@ -138,7 +154,10 @@ export class LineConverter {
       recordCount,
       cutCount: exports.lineCutCount(),
       unreadCount: exports.lineUnreadCount(),
-      consumedBytes: exports.lineConsumedByte() - start
+      consumedBytes: exports.lineConsumedByte() - start,
+      openBytes: exports.lineOpenBytes(),
+      neededBytes: exports.lineNeededBytes(),
+      isBroken: exports.lineIsBroken() !== 0
     }
   }
 

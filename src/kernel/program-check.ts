@@ -37,6 +37,13 @@ const OPERANDS: Readonly<Record<number, readonly Operand[]>> = {
   [codes.OP_REGEX]: ['field', 'pattern', 'jump'],
   [codes.OP_PARSE_JSON]: ['field', 'options'],
   [codes.OP_PARSE_ACCESS]: ['field', 'options', ...Array<Operand>(11).fill('id_or_none')],
+  [codes.OP_PARSE_SYSLOG]: [
+    'field',
+    'options',
+    ...Array<Operand>(3).fill('number'),
+    ...Array<Operand>(3).fill('place'),
+    ...Array<Operand>(9).fill('id_or_none')
+  ],
   [codes.OP_PARSE_TIME]: ['field', 'options'],
   [codes.OP_CONVERT]: ['id', 'number', 'place', 'number'],
   [codes.OP_DROP]: [],

@@ -219,6 +219,24 @@ export class ProgramWriter {
     this.#op(codes.OP_PARSE_ACCESS, field, this.#options(options), ...ids)
   }
 
+  /** Ids in the order facility, severity, host, ident, pid, msgid, message, time, structured data. */
+  parseSyslog(
+    field: FieldRef,
+    options: ParseOptions,
+    rules: {
+      readonly mode: number
+      readonly flags: number
+      readonly zoneSeconds: number
+      readonly formats: readonly string[]
+    },
+    ids: readonly KeyId[]
+  ): void {
+    const formats = rules.formats.map((format) => this.#timeFormat(format))
+    const { mode, flags, zoneSeconds } = rules
+    const words = [mode, flags, zoneSeconds, ...formats, ...ids]
+    this.#op(codes.OP_PARSE_SYSLOG, field, this.#options(options), ...words)
+  }
+
   parseRegex(
     field: FieldRef,
     options: ParseOptions,

@@ -27,6 +27,8 @@ const PROXY_FAILED = 'Connections reset for their PROXY protocol header, by reas
 const HANDSHAKES = 'Handshakes with a shared key, by result.'
 const AUTH_FAILURES = 'Requests and connections refused because of who sent them, by reason.'
 const NONLOG_REFUSED = 'OTLP requests of other signals than logs, answered 404.'
+const DATAGRAMS =
+  'Datagrams that were not taken: full (the queue has no room), too_large, empty, system (its receive buffer was full).'
 const PAUSED = 'Times a connection stopped being read, by reason.'
 const REQUESTS = 'Requests by status code; 200 stands for all 2xx.'
 
@@ -82,7 +84,14 @@ export const INGEST_COUNTERS = [
     'unknown_type',
     'unknown_encoding',
     'too_slow',
-    'spool'
+    'spool',
+    'bad_frame'
+  ]),
+  labelled('input_dropped_datagrams_total', 'reason', DATAGRAMS, [
+    'full',
+    'too_large',
+    'empty',
+    'system'
   ]),
   labelled('input_auth_failures_total', 'reason', AUTH_FAILURES, [
     'missing',

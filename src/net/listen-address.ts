@@ -1,5 +1,6 @@
 // Runs on: any.
-// Listen addresses as configuration writes them: `tcp://host:port`, `host:port`, `tls://host:port`, `unix:///path`.
+// Listen addresses as configuration writes them: `tcp://host:port`, `host:port`, `tls://host:port`, `unix:///path`, and
+// `udp://host:port` where datagrams are taken.
 
 import { MillraceError } from '../core/errors.ts'
 
@@ -12,19 +13,34 @@ export type ListenAddress =
     }
   | { readonly kind: 'unix'; readonly path: string }
 
+export interface DatagramAddress {
+  readonly kind: 'udp'
+  readonly host: string
+  readonly port: number
+}
+
 /** `sockaddr_un.sun_path` without its final NUL. */
 export const UNIX_PATH_BYTES_MAX = 107
 
 const PORT_MAX = 65_535
 const SCHEME = /^([a-z][a-z0-9+.-]*):\/\//
 
-/** Parses one address; throws `MR_CONFIG_INVALID` with the form that was expected. */
+/** An address of streams; throws `MR_CONFIG_INVALID` with the form that was expected. */
 export function parseListenAddress(text: string): ListenAddress {
+  const address = parseAnyAddress(text)
+  if (address.kind === 'udp') throw invalid(text, 'datagrams are not taken here')
+  return address
+}
+
+/** An address of streams or datagrams; throws as above. */
+export function parseAnyAddress(text: string): ListenAddress | DatagramAddress {
   const scheme = SCHEME.exec(text)?.[1] ?? 'tcp'
   const rest = text.replace(SCHEME, '')
   switch (scheme) {
     case 'unix':
       return parseUnix(text, rest)
+    case 'udp':
+      return { kind: 'udp', ...parseHostPort(text, rest) }
     case 'tcp':
     case 'tls':
       return { kind: 'tcp', ...parseHostPort(text, rest), isTls: scheme === 'tls' }
@@ -34,10 +50,11 @@ export function parseListenAddress(text: string): ListenAddress {
 }
 
 /** The form in logs and in `millrace config`: always with its scheme, IPv6 in brackets. */
-export function formatListenAddress(address: ListenAddress): string {
+export function formatListenAddress(address: ListenAddress | DatagramAddress): string {
   if (address.kind === 'unix') return `unix://${address.path}`
   const host = address.host.includes(':') ? `[${address.host}]` : address.host
-  return `${address.isTls ? 'tls' : 'tcp'}://${host}:${address.port}`
+  const scheme = address.kind === 'udp' ? 'udp' : address.isTls ? 'tls' : 'tcp'
+  return `${scheme}://${host}:${address.port}`
 }
 
 function parseUnix(text: string, path: string): ListenAddress {

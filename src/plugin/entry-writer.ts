@@ -90,6 +90,14 @@ export class EntryWriter {
     this.#at += 5
   }
 
+  /** Begins anew. */
+  clear(): void {
+    this.#end = 0
+    this.#recordCount = 0
+    this.#minSeconds = Number.POSITIVE_INFINITY
+    this.#maxSeconds = Number.NEGATIVE_INFINITY
+  }
+
   /** False: the block has no room for this entry, and has nothing of it. */
   end(): boolean {
     if (this.#isOver) return false

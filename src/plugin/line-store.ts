@@ -8,7 +8,10 @@ import { type EntryTime, type PackedFields, packFields } from './entry-writer.ts
 import type { AppendSource, DurableListener, InputContext } from './input.ts'
 
 export interface LineStoreOptions {
-  /** `cri`, `docker`: files of container runtimes; lines of another form are stored as they are and counted. */
+  /**
+   * `cri`, `docker`: files of container runtimes; lines of another form are stored as they are and counted. `counted`:
+   * frames with their length in front.
+   */
   readonly format: LineFormat
   /** Field that has the text. */
   readonly key: string
@@ -30,6 +33,8 @@ export interface LineChunk {
   readonly idOf?: (consumedBytes: number) => Uint8Array
   /** Logs that have it from before. */
   readonly storedIn?: readonly string[]
+  /** `counted`: as the outcome before said. */
+  readonly openBytes?: number
 }
 
 /**
@@ -41,9 +46,22 @@ export interface LineOutcome {
   readonly kind: 'taken' | 'none' | 'full'
   readonly consumedBytes: number
   readonly recordCount: number
+  /** `counted`: bytes that the last frame still has, of which a part was taken. */
+  readonly openBytes: number
+  /** Bytes without which what is left is no line; 0: not known. */
+  readonly neededBytes: number
+  /** `counted`: what is left is no frame. */
+  readonly isBroken: boolean
 }
 
-const FULL: LineOutcome = { kind: 'full', consumedBytes: 0, recordCount: 0 }
+const FULL: LineOutcome = {
+  kind: 'full',
+  consumedBytes: 0,
+  recordCount: 0,
+  openBytes: 0,
+  neededBytes: 0,
+  isBroken: false
+}
 
 export class LineStore {
   readonly #context: InputContext<ScanKernel>
@@ -67,12 +85,14 @@ export class LineStore {
       key: this.#key,
       lineBytesMax,
       keepsEmpty,
-      isLast: chunk.isLast
+      isLast: chunk.isLast,
+      openBytes: chunk.openBytes ?? 0
     })
     if (result === null) return FULL
-    const { bytes, recordCount, consumedBytes } = result
+    const { bytes, recordCount, consumedBytes, openBytes, neededBytes, isBroken } = result
+    const outcome = { recordCount, consumedBytes, openBytes, neededBytes, isBroken }
     try {
-      if (recordCount === 0) return { kind: 'none', consumedBytes, recordCount }
+      if (recordCount === 0) return { kind: 'none', ...outcome }
       const { minSeconds, maxSeconds } = this.#timesOf(bytes, chunk.time)
       const run = {
         tag: chunk.tag,
@@ -84,12 +104,12 @@ export class LineStore {
         minTimeSeconds: minSeconds,
         maxTimeSeconds: maxSeconds
       } as const
-      const outcome = appender.append(source, [run], listener, chunk.storedIn)
-      if (outcome === 'full') return FULL
+      const answer = appender.append(source, [run], listener, chunk.storedIn)
+      if (answer === 'full') return FULL
       counters.add('received_records', recordCount)
       if (result.unreadCount > 0) counters.add('unread_lines', result.unreadCount)
       if (result.cutCount > 0) counters.add('cut_lines', result.cutCount)
-      return { kind: 'taken', consumedBytes, recordCount }
+      return { kind: 'taken', ...outcome }
     } finally {
       kernel.giveBack(bytes)
     }
@@ -97,7 +117,9 @@ export class LineStore {
 
   /** Lines of container runtimes bring their own times. */
   #timesOf(bytes: Buffer, { seconds }: EntryTime) {
-    if (this.#options.format === 'plain') return { minSeconds: seconds, maxSeconds: seconds }
+    const { format } = this.#options
+    if (format === 'plain' || format === 'counted')
+      return { minSeconds: seconds, maxSeconds: seconds }
     const { kernel } = this.#context
     kernel.scanBody(bytes)
     const { minSeconds, maxSeconds } = kernel.unit(0)

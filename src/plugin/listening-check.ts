@@ -9,6 +9,8 @@ import type { ConfigFinding } from './define.ts'
 
 interface Listening {
   readonly listen: readonly string[]
+  /** `udp://` is an address of this input. */
+  readonly takesDatagrams?: boolean
   readonly tls?: ListenerTls | undefined
   readonly proxy_protocol: 'off' | 'optional' | 'required'
   readonly proxy_protocol_from: readonly string[]
@@ -19,7 +21,12 @@ export function checkListening(options: Listening): ConfigFinding[] {
   return [...findings, ...checkTls(options), ...checkProxy(options)]
 }
 
-function checkAddress(text: string, index: number, { tls }: Listening): ConfigFinding[] {
+function checkAddress(text: string, index: number, options: Listening): ConfigFinding[] {
+  const { takesDatagrams = false, tls } = options
+  if (text.startsWith('udp://') && !takesDatagrams) {
+    const message = `${text}: this input takes no datagrams`
+    return [{ path: ['listen', index], message, hint: 'write tcp://, tls:// or unix://' }]
+  }
   if (!isTls(text) || tls !== undefined) return []
   const message = `${text} needs a certificate`
   return [{ path: ['listen', index], message, hint: 'add tls: {cert_file: ..., key_file: ...}' }]

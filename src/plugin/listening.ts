@@ -4,7 +4,11 @@
 
 import type net from 'node:net'
 import { AddressSet } from '../net/address-set.ts'
-import { formatListenAddress, type ListenAddress } from '../net/listen-address.ts'
+import {
+  type DatagramAddress,
+  formatListenAddress,
+  type ListenAddress
+} from '../net/listen-address.ts'
 import { Listener } from '../net/listener.ts'
 import type { Peer } from '../net/peer.ts'
 import type { ProxyFailure } from '../net/proxy-reader.ts'
@@ -39,7 +43,7 @@ export interface ListeningParts {
 
 /** TCP listens on every thread, a Unix socket or a UDP port on one. */
 export function isListenedHere(
-  address: ListenAddress,
+  address: ListenAddress | DatagramAddress,
   { ordinal, thread }: Pick<InputContext<unknown>, 'ordinal' | 'thread'>
 ): boolean {
   return address.kind === 'tcp' || ordinal % thread.count === thread.index

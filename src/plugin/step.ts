@@ -38,7 +38,20 @@ export type FieldType = 'string' | 'integer' | 'float' | 'boolean'
 export type ParseFormat =
   | { readonly kind: 'json' }
   | { readonly kind: 'nginx' }
+  | SyslogFormat
   | { readonly kind: 'regexp'; readonly pattern: Pattern; readonly groups: readonly string[] }
+
+export interface SyslogFormat {
+  readonly kind: 'syslog'
+  /** RFC 3164, RFC 5424, or the one that each message is of. */
+  readonly dialect: 'rfc3164' | 'rfc5424' | 'auto'
+  readonly hasNumbers: boolean
+  readonly structuredData: 'nested' | 'flat' | 'text'
+  /** East of UTC, of times that name no zone. */
+  readonly zoneSeconds: number
+  /** The text of the time stays as the field `time`. */
+  readonly isTimeKept: boolean
+}
 
 /** What all parsers have in common (docs: plugins/parsers). */
 export interface ParseOperation {

@@ -21,7 +21,8 @@ import type {
   ParseOperation,
   Relation,
   ScriptStep,
-  StepOperation
+  StepOperation,
+  SyslogFormat
 } from '../plugin/step.ts'
 import type { LoweredProgram } from './destination.ts'
 import { JOIN_FIELD_NAMES } from './docker-partial.ts'
@@ -275,6 +276,9 @@ function writeFormat(
     case 'nginx':
       writer.parseAccess(field, options, ACCESS_FIELDS.map(id))
       return
+    case 'syslog':
+      writeSyslog(writer, format, field, options, id)
+      return
     case 'regexp': {
       const pattern = writer.pattern(format.pattern.source, format.pattern.flags)
       const groups = format.groups.map((group) => (group === '' ? 0 : id(group)))
@@ -284,6 +288,35 @@ function writeFormat(
     default:
       unreachable(format)
   }
+}
+
+const DIALECTS = {
+  rfc3164: codes.SYSLOG_OLD,
+  rfc5424: codes.SYSLOG_NEW,
+  auto: codes.SYSLOG_OLD | codes.SYSLOG_NEW
+} as const
+const STRUCTURED_DATA = { nested: 0, flat: codes.SYSLOG_FLAT, text: codes.SYSLOG_TEXT } as const
+/** With an optional fraction each. */
+const SYSLOG_TIMES = ['iso8601', '%b %e %H:%M:%S\x03', '%b %e %Y %H:%M:%S\x03'] as const
+const SYSLOG_FIELDS = ['facility', 'severity', 'host', 'ident', 'pid', 'msgid', 'message'] as const
+
+function writeSyslog(
+  writer: ProgramWriter,
+  format: SyslogFormat,
+  field: FieldRef,
+  options: ParseOptions,
+  id: (key: string) => KeyId
+): void {
+  const { dialect, hasNumbers, isTimeKept, structuredData, zoneSeconds } = format
+  const numbers = hasNumbers ? codes.SYSLOG_NUMBERS : 0
+  const rules = {
+    mode: DIALECTS[dialect],
+    flags: numbers | STRUCTURED_DATA[structuredData],
+    zoneSeconds,
+    formats: SYSLOG_TIMES
+  }
+  const time = isTimeKept ? id('time') : 0
+  writer.parseSyslog(field, options, rules, [...SYSLOG_FIELDS.map(id), time, id('structured_data')])
 }
 
 function parseOptions(

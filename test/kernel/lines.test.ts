@@ -255,3 +255,74 @@ t.test(`any text: ${RUNS} runs against the oracle`, (t) => {
   t.pass('no difference')
   t.end()
 })
+
+/** Frames with their length in front, read from the whole stream at once. */
+function framesOf(stream: Buffer, lineBytesMax: number) {
+  const lines: string[] = []
+  const isEnding = (byte: number | undefined) => byte === 10 || byte === 13 || byte === 0
+  let at = 0
+  while (at < stream.length) {
+    if (isEnding(stream[at])) {
+      at++
+      continue
+    }
+    const head = /^\d{1,9}(?= |$)/.exec(stream.toString('latin1', at, at + 20))?.[0]
+    const isLate = head !== undefined && at + head.length === stream.length
+    if (head === undefined) return { lines, isBroken: true }
+    if (isLate) break
+    at += head.length + 1
+    let text = stream.subarray(at, at + Number(head))
+    at += text.length
+    while (text.length > lineBytesMax) {
+      let cut = lineBytesMax
+      for (let back = 0; back < 3 && cut > 0 && isInner(text[cut]); back++) cut--
+      if (cut === 0 || isInner(text[cut])) cut = lineBytesMax
+      lines.push(text.toString('latin1', 0, cut))
+      text = text.subarray(cut)
+    }
+    while (text.length > 0 && isEnding(text.at(-1))) text = text.subarray(0, -1)
+    if (text.length > 0) lines.push(text.toString('latin1'))
+  }
+  return { lines, isBroken: false }
+}
+
+t.test('counted frames, cut anywhere, give what a reader of the whole stream finds', (t) => {
+  const text = fc.string({
+    maxLength: 90,
+    unit: fc.constantFrom('a', '7', ' ', '\n', '\0', 'é', '<')
+  })
+  const frame = fc.oneof(
+    { weight: 9, arbitrary: text.map((each) => `${Buffer.byteLength(each)} ${each}`) },
+    fc.constantFrom('\n', '\r\0', 'x', '0 ', '1234567890 a', '12')
+  )
+  const cuts = fc.array(fc.nat({ max: 400 }), { maxLength: 8 })
+  fc.assert(
+    fc.property(fc.array(frame, { maxLength: 8 }), cuts, (frames, places) => {
+      const stream = Buffer.from(frames.join(''))
+      const lines: unknown[] = []
+      const ends = [...new Set(places.filter((each) => each < stream.length))].sort((a, b) => a - b)
+      let at = 0
+      let openBytes = 0
+      let isBroken = false
+      for (const end of [...ends, stream.length]) {
+        const isLast = end === stream.length
+        for (let hasMore = true; hasMore && !isBroken; ) {
+          const part = stream.subarray(at, end)
+          const rules = { lineBytesMax: 64, isLast, keepsEmpty: false, openBytes }
+          const result = kernel.lines.toEntries(part, { ...PLAIN, ...rules, format: 'counted' })
+          if (result === null) throw new Error('no memory')
+          lines.push(...texts(result.bytes))
+          kernel.giveBack(result.bytes)
+          at += result.consumedBytes
+          openBytes = result.openBytes
+          isBroken = result.isBroken
+          hasMore = result.consumedBytes > 0
+        }
+      }
+      deepStrictEqual({ lines, isBroken }, framesOf(stream, 64))
+    }),
+    { numRuns: RUNS }
+  )
+  t.equal(kernel.borrowedBytes, 0)
+  t.end()
+})

@@ -1,5 +1,9 @@
 import t from 'tap'
-import { formatListenAddress, parseListenAddress } from '../../src/net/listen-address.ts'
+import {
+  formatListenAddress,
+  parseAnyAddress,
+  parseListenAddress
+} from '../../src/net/listen-address.ts'
 
 t.test('an address round-trips and a bare host:port means tcp', (t) => {
   for (const [text, expected] of [
@@ -17,9 +21,18 @@ t.test('an address round-trips and a bare host:port means tcp', (t) => {
   t.end()
 })
 
+t.test('an address of datagrams, where those are taken', (t) => {
+  const address = parseAnyAddress('udp://[::1]:514')
+  t.same(address, { kind: 'udp', host: '::1', port: 514 })
+  t.equal(formatListenAddress(address), 'udp://[::1]:514')
+  t.match(parseAnyAddress('h:1'), { kind: 'tcp' })
+  t.end()
+})
+
 t.test('what is no address is refused with the reason and the form to write', (t) => {
   for (const [text, reason] of [
-    ['udp://h:1', /scheme udp is not known/],
+    ['udp://h:1', /datagrams are not taken here/],
+    ['sctp://h:1', /scheme sctp is not known/],
     ['tcp://h', /host and port are needed/],
     ['h:70000', /port 70000 exceeds 65535/],
     ['::1:24224', /host and port are needed/],

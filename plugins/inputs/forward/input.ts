@@ -23,12 +23,12 @@ import {
 import { resetSocket } from '../../../src/net/reset-socket.ts'
 import type { CreateInput, Input, InputAddresses, InputContext } from '../../../src/plugin/input.ts'
 import { isListenedHere, openListener, peerFields } from '../../../src/plugin/listening.ts'
+import { ReadArea } from '../../../src/plugin/partial-bytes.ts'
 import { SenderWarnings } from '../../../src/plugin/sender-warnings.ts'
 import { ForwardConnection } from './connection.ts'
 import type { Source } from './handshake-rules.ts'
 import { openHeartbeats } from './heartbeat.ts'
 import type { ForwardOptions } from './options.ts'
-import { ReadArea } from './partial-bytes.ts'
 import { Security } from './security.ts'
 
 const CHECK_MS = 1000

@@ -92,7 +92,10 @@ export { otlpJsonToProtobuf } from './otlp-json'
 export {
   lineConsumedByte,
   lineCutCount,
+  lineIsBroken,
   lineIsFull,
+  lineNeededBytes,
+  lineOpenBytes,
   lineRecordCount,
   lineUnreadCount,
   linesToEntries

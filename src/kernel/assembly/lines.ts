@@ -1,8 +1,9 @@
 // Lines of text to entries (form 1). The caller wrote a prefix, `[time, {..., key:`, with a time of 10 bytes and the count
 // of a map of 16 bits; the line comes behind it as its text. One copy per line. A line that is too long becomes several
 // records, cut between two characters. Lines of container runtimes bring their own time and stream (container-lines.ts).
+// Frames of RFC 6587 (`123 text`) take the place of lines where their length is counted instead of an end marked.
 
-import { LINE_FORMAT_CRI, LINE_FORMAT_DOCKER } from '../codes'
+import { LINE_FORMAT_COUNTED, LINE_FORMAT_CRI, LINE_FORMAT_DOCKER } from '../codes'
 import { putCriLine, putDockerLine } from './container-lines'
 import { findByte } from './find'
 import { beginOutput, hasRoom, out, putBytes, putText } from './json-writer'
@@ -21,6 +22,11 @@ let cutCount: u32 = 0
 let unreadCount: u32 = 0
 let consumedAt: usize = 0
 let isFull: bool = false
+/** Of a counted frame that is too long: bytes of it that are still to come. */
+let openBytes: u32 = 0
+let isBroken: bool = false
+/** Bytes that the first unfinished frame will have behind `consumedAt`; 0: not known. */
+let neededBytes: u32 = 0
 
 export function lineRecordCount(): u32 {
   return recordCount
@@ -38,6 +44,19 @@ export function lineUnreadCount(): u32 {
 
 export function lineConsumedByte(): usize {
   return consumedAt
+}
+
+export function lineOpenBytes(): u32 {
+  return openBytes
+}
+
+/** Where a frame should begin is no count: the stream cannot be read on from lineConsumedByte. */
+export function lineIsBroken(): bool {
+  return isBroken
+}
+
+export function lineNeededBytes(): u32 {
+  return neededBytes
 }
 
 /** The target had no room for the next record. */
@@ -59,7 +78,8 @@ export function linesToEntries(
   lineBytesMax: u32,
   isLast: bool,
   keepsEmpty: bool,
-  format: u32
+  format: u32,
+  open: u32
 ): usize {
   let p = start
   beginOutput(target, targetEnd)
@@ -67,6 +87,12 @@ export function linesToEntries(
   cutCount = 0
   unreadCount = 0
   isFull = false
+  isBroken = false
+  openBytes = open
+  neededBytes = 0
+  if (format == LINE_FORMAT_COUNTED) {
+    return framesToEntries(start, end, prefix, prefixBytes, lineBytesMax, isLast, keepsEmpty)
+  }
   while (p < end) {
     const lineFeed = findByte(p, end, LINE_FEED)
     const isOpen = lineFeed == end
@@ -106,6 +132,88 @@ export function linesToEntries(
 function putFormatted(p: usize, end: usize, prefix: usize, prefixBytes: u32, format: u32): bool {
   if (format == LINE_FORMAT_CRI) return putCriLine(p, end, prefix, prefixBytes)
   return format == LINE_FORMAT_DOCKER && putDockerLine(p, end)
+}
+
+/** Digits of a count; more would be no message. */
+const COUNT_DIGITS_MAX: u32 = 9
+const BLANK: u8 = 0x20
+const ZERO: u32 = 0x30
+
+/**
+ * Frames with their length in front. One that is longer than a record may be goes on in the next record. Line ends and NULs
+ * at the end of a message belong to nobody, nor do those between two frames, which some senders put there.
+ */
+function framesToEntries(
+  start: usize,
+  end: usize,
+  prefix: usize,
+  prefixBytes: u32,
+  lineBytesMax: u32,
+  isLast: bool,
+  keepsEmpty: bool
+): usize {
+  let p = start
+  while (p < end) {
+    const frame = p
+    let left = openBytes
+    if (!left) {
+      if (isEnding(load<u8>(p))) {
+        p++
+        continue
+      }
+      let digits: u32 = 0
+      while (p < end && <u32>load<u8>(p) - ZERO <= 9 && digits <= COUNT_DIGITS_MAX) {
+        left = left * 10 + (<u32>load<u8>(p++) - ZERO)
+        digits++
+      }
+      if (!digits || digits > COUNT_DIGITS_MAX || (p < end && load<u8>(p) != BLANK)) {
+        isBroken = true
+        p = frame
+        break
+      }
+      if (p == end) {
+        // A count without its message is nothing that could be kept.
+        if (!isLast) p = frame
+        break
+      }
+      p++
+      if (!left) continue
+    }
+    const isCut = left > lineBytesMax
+    const wanted = <usize>min(left, lineBytesMax)
+    let textEnd = p + wanted
+    if (textEnd > end) {
+      if (!isLast) {
+        neededBytes = <u32>(p - frame + wanted)
+        p = frame
+        break
+      }
+      textEnd = end
+    } else if (isCut) textEnd = cutPlace(p, textEnd)
+    const next = textEnd
+    const isWhole = next - p == left || next == end && isLast
+    if (isWhole) while (textEnd > p && isEnding(load<u8>(textEnd - 1))) textEnd--
+    if (textEnd > p || keepsEmpty) {
+      if (!hasRoom(prefixBytes + (textEnd - p) + ROOM_BYTES)) {
+        isFull = true
+        p = frame
+        break
+      }
+      putBytes(prefix, prefixBytes)
+      putText(p, textEnd - p)
+      recordCount++
+      if (!isWhole) cutCount++
+    }
+    openBytes = left - <u32>(next - p)
+    p = next
+  }
+  consumedAt = p
+  return out
+}
+
+@inline
+function isEnding(c: u8): bool {
+  return c == LINE_FEED || c == CARRIAGE_RETURN || c == 0
 }
 
 /** The start of the character that `limit` stands in, unless the text is no UTF-8. */

@@ -37,6 +37,7 @@ import { addPending, clearPending } from './pending'
 import { isTooLong, regexCaptures } from './regex'
 import { SPLICE_NESTED, SPLICE_RESTART, spliceJson } from './splice'
 import { parsedNs, parsedSecond, parseTime } from './strptime'
+import { parseSyslog, SYSLOG_RESTART } from './syslog'
 import { removeRow, setRow } from './table'
 
 /** field, options */
@@ -63,6 +64,14 @@ function putWhole(into: u32): usize {
 export function opParseAccess(pc: usize): usize {
   if (beginParse(load<u32>(pc, 4), load<u32>(pc, 8), pc + 56) != PARSE_READY) return begun
   return parseAccess(parseStart, parseEnd, pc + 12) ? finishParse(load<u32>(options, OPTION_INTO)) : fail(REASON_NO_MATCH)
+}
+
+/** field, options, mode, flags, zone, three time formats, nine ids */
+export function opParseSyslog(pc: usize): usize {
+  if (beginParse(load<u32>(pc, 4), load<u32>(pc, 8), pc + 72) != PARSE_READY) return begun
+  const reason = parseSyslog(parseStart, parseEnd, pc + 12, options)
+  if (!reason) return finishParse(load<u32>(options, OPTION_INTO))
+  return reason == SYSLOG_RESTART ? restart() : fail(reason)
 }
 
 const GROUPS_MAX: u32 = 256

@@ -20,6 +20,7 @@ import {
   OP_PARSE_ACCESS,
   OP_PARSE_JSON,
   OP_PARSE_RX,
+  OP_PARSE_SYSLOG,
   OP_PARSE_TIME,
   OP_REGEX,
   OP_REMOVE,
@@ -35,7 +36,7 @@ import { count } from './counters'
 import { opJoin } from './op-join'
 import { opConvert } from './op-convert'
 import { opLeaveJs } from './op-leave-js'
-import { opParseAccess, opParseJson, opParseRegex, opParseTime } from './op-parse'
+import { opParseAccess, opParseSyslog, opParseJson, opParseRegex, opParseTime } from './op-parse'
 import {
   opCommit,
   opCopy,
@@ -102,6 +103,9 @@ export function execute(pc: usize): u32 {
         break
       case OP_PARSE_ACCESS:
         pc = opParseAccess(pc)
+        break
+      case OP_PARSE_SYSLOG:
+        pc = opParseSyslog(pc)
         break
       case OP_PARSE_RX:
         pc = opParseRegex(pc)

@@ -73,6 +73,7 @@ export function beginParse(ref: u32, optionPlace: u32, behind: usize): u32 {
   sourceRef = ref
   options = program + <usize>optionPlace
   next = behind
+  hasTime = false
   clearPending()
   const row = fieldRow(ref)
   if (!row) {
@@ -98,6 +99,7 @@ export function beginWithout(optionPlace: u32, behind: usize): void {
   sourceRef = 0
   options = program + <usize>optionPlace
   next = behind
+  hasTime = false
   clearPending()
 }
 
@@ -138,6 +140,14 @@ function setTag(reason: u32): void {
 
 let timeSecond: i64 = 0
 let timeNs: u32 = 0
+let hasTime: bool = false
+
+/** The format has read the record's time itself; a field that the options name wins over it. */
+export function presetTime(second: i64, ns: u32): void {
+  timeSecond = second
+  timeNs = ns
+  hasTime = true
+}
 
 /** Puts the pending rows as the options say, below the field `into` if it is not 0; returns the next op. */
 export function finishParse(into: u32): usize {
@@ -151,7 +161,7 @@ export function finishParse(into: u32): usize {
   removeSource(flags)
   if (into) nestPending(into)
   else if (!putAll(flags)) return restart()
-  if (!reason) setRecordTime(timeSecond, timeNs)
+  if (!reason || hasTime) setRecordTime(timeSecond, timeNs)
   clearPending()
   count(step, COUNT_CHANGED)
   return next

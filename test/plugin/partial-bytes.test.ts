@@ -1,10 +1,10 @@
 import { encode } from '@msgpack/msgpack'
 import t from 'tap'
-import { ScanKernel } from '../../../src/kernel/scan-kernel.ts'
-import { eventually } from '../../../test/support/eventually.ts'
-import { ForwardClient } from '../../../test/support/forward-client.ts'
-import { forwardHost } from '../../../test/support/forward-host.ts'
-import { PartialBytes, ReadArea } from './partial-bytes.ts'
+import { ScanKernel } from '../../src/kernel/scan-kernel.ts'
+import { PartialBytes, ReadArea } from '../../src/plugin/partial-bytes.ts'
+import { eventually } from '../support/eventually.ts'
+import { ForwardClient } from '../support/forward-client.ts'
+import { forwardHost } from '../support/forward-host.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB

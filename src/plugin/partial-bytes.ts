@@ -2,7 +2,7 @@
 // Bytes of a connection's unfinished message, in a block of kernel memory that is there only while needed. A short rest is
 // put in front of the next read, so that a stream of small messages is never copied; a long message grows by doubling.
 
-import type { ScanKernel } from '../../../src/kernel/scan-kernel.ts'
+import type { ScanKernel } from '../kernel/scan-kernel.ts'
 
 /** Room in front of the read buffer for the rest of the read before. */
 const HEAD_BYTES = 256 * 1024
