@@ -40,6 +40,7 @@ export const INGEST_COUNTERS = [
     'protocol',
     'too_many',
     'frame_timeout',
+    'unread_acks',
     'oversize',
     'rejected',
     'memory',

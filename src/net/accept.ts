@@ -27,7 +27,7 @@ export interface AcceptOptions {
   readonly proxy: ProxyRules | null
   /** Whether connections may be taken; `waitingCount`: those between accept and protocol. */
   hasRoom(waitingCount: number): boolean
-  onRefused(): void
+  onRefused(peer: Peer): void
   onProxyFailed(reason: ProxyFailure, peer: Peer, bytes: Buffer, detail: string): void
   onTlsFailed(reason: TlsFailure, peer: Peer, detail: string): void
   /** The connection begins. Bytes that were read already are put back into the socket. */
@@ -62,8 +62,9 @@ export class Acceptor {
   accept(raw: net.Socket): void {
     const { hasRoom, onRefused, proxy, take } = this.#options
     if (!hasRoom(this.#waiting.size)) {
+      const peer = peerOf(raw)
       resetSocket(raw)
-      onRefused()
+      onRefused(peer)
       return
     }
     if (proxy === null && this.#tls === null) {

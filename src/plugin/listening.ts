@@ -54,6 +54,7 @@ export function openListener(address: ListenAddress, parts: ListeningParts): Pro
   const { clock, counters, thread } = context
   const listen = formatListenAddress(address)
   const { proxy_protocol: mode, tls } = options
+  const refusals = new Refusals(parts, listen)
   const isProxied = address.kind === 'tcp' && mode !== 'off'
   return Listener.open(
     {
@@ -75,7 +76,10 @@ export function openListener(address: ListenAddress, parts: ListeningParts): Pro
             },
       hasRoom: (waitingCount) => parts.hasRoom(waitingCount),
       take: (socket, peer) => parts.take(socket, peer),
-      onRefused: () => counters.add('input_connections_closed_total/too_many', 1),
+      onRefused(peer) {
+        counters.add('input_connections_closed_total/too_many', 1)
+        refusals.add(peer)
+      },
       onProxyFailed(reason, peer, bytes, detail) {
         counters.add(`input_proxy_failures_total/${reason}`, 1)
         const fields = { ...peerFields(peer), listen, reason, detail }
@@ -93,10 +97,40 @@ export function openListener(address: ListenAddress, parts: ListeningParts): Pro
   )
 }
 
+const REFUSALS_REPEAT_MS = 60_000
+
+/** One line a minute: refused connections come by the thousand, and other lines are to be seen beside them. */
+class Refusals {
+  readonly #parts: ListeningParts
+  readonly #listen: string
+  #printedMs = -Infinity
+  #leftOut = 0
+
+  constructor(parts: ListeningParts, listen: string) {
+    this.#parts = parts
+    this.#listen = listen
+  }
+
+  add(peer: Peer): void {
+    const nowMs = this.#parts.context.clock.monotonicMs()
+    if (nowMs - this.#printedMs < REFUSALS_REPEAT_MS) {
+      this.#leftOut++
+      return
+    }
+    const fields = { ...peerFields(peer), listen: this.#listen, reason: 'too_many' }
+    const more = this.#leftOut > 0 ? { left_out: this.#leftOut } : {}
+    this.#parts.warnings.warn({ ...fields, ...more }, TOO_MANY)
+    this.#printedMs = nowMs
+    this.#leftOut = 0
+  }
+}
+
 /** Peer of a log line: its address, and who brought it. */
 export function peerFields({ address, proxyAddress }: Peer): object {
   return { peer: address, ...(proxyAddress === null ? {} : { proxy: proxyAddress }) }
 }
+
+const TOO_MANY = 'connection reset: max_connections are open'
 
 const PROXY_HINTS: Readonly<Record<ProxyFailure, string>> = {
   not_listed:

@@ -8,8 +8,12 @@ import type { ScanKernel } from '../kernel/scan-kernel.ts'
 const HEAD_BYTES = 256 * 1024
 /** Chunks of a thousand records (336 KB) fit: most of them are then stored from where they were read to. */
 const READ_BYTES = 512 * 1024
-/** Up to this a block is made as long as the message will be. */
+/**
+ * Up to this a block is made as long as the message will be, but no longer than a multiple of what came of it: a declared
+ * length alone takes no memory.
+ */
 const NEEDED_BYTES_MAX = 256 * 1024
+const NEEDED_PER_KEPT = 8
 /** A block this large that holds little is changed for a smaller one. */
 const SHRINK_BYTES_MIN = 1024 * 1024
 
@@ -76,8 +80,9 @@ export class PartialBytes {
 
   /** Keeps the `byteCount` bytes just read behind the others. */
   add(byteCount: number): Kept {
-    const wanted = Math.min(this.#neededBytes, NEEDED_BYTES_MAX)
-    const block = this.#grow(Math.max(this.#byteCount + byteCount, wanted))
+    const kept = this.#byteCount + byteCount
+    const wanted = Math.min(this.#neededBytes, NEEDED_BYTES_MAX, kept * NEEDED_PER_KEPT)
+    const block = this.#grow(Math.max(kept, wanted))
     if (block === null) return 'no_memory'
     this.#area.readBuffer.copy(block, this.#byteCount, 0, byteCount)
     this.#byteCount += byteCount

@@ -1,7 +1,7 @@
 // Steps 1 and 2. Runs on: ingest.
 // One Forward connection: its life, when its socket is read, and the acks back; what comes is read by MessageReader.
 // Invariants: every message that asks for an ack gets it or sees the connection end; nothing of one connection touches
-// another. Limit: acks that the sender does not read up to UNREAD_ACK_BYTES_MAX.
+// another. Limit: acks that the sender does not read up to UNREAD_ACK_BYTES_MAX, for frame_timeout.
 
 import type net from 'node:net'
 import type { ScanKernel } from '../../../src/kernel/scan-kernel.ts'
@@ -54,9 +54,13 @@ const UNREAD_ACK_BYTES_MAX = 1024 * 1024
 /** A client that leaves after this much silence may have waited for a server that speaks first. */
 const SILENT_MS = 30_000
 
+const LATE = 'a message did not come whole in time: connection reset'
+const UNREAD_ACKS = 'a sender does not read its acknowledgements: connection reset'
+
 export type CloseReason =
   | 'protocol'
   | 'frame_timeout'
+  | 'unread_acks'
   | 'oversize'
   | 'rejected'
   | 'memory'
@@ -225,20 +229,31 @@ export class ForwardConnection implements StreamReader, BytesHolder {
 
   /** Once a second: timeouts of messages, age of the connection. */
   check(nowMs: number, ageMsMax: number): void {
-    if (this.#isClosed || this.#pauses !== 0) return
+    if (this.#isClosed) return
     const { frame_timeout, idle_timeout } = this.#shared.options
+    if ((this.#pauses & PAUSE.acks) !== 0 && nowMs - this.lastReadMs >= frame_timeout) {
+      this.#shared.warn({ peer: this.#peer, reason: 'unread_acks' }, UNREAD_ACKS)
+      this.reset('unread_acks')
+    }
+    if (this.#pauses !== 0) return
     if (this.#isRefused) resetSocket(this.#socket)
     else if (this.#handshake !== null) this.#checkHandshake(this.#handshake, nowMs)
     // The peer saw the end a second ago; one that goes on sending would wait for an ack for ever.
     else if (this.#isClosing) resetSocket(this.#socket)
     else if (this.#reader.hasBytes) {
-      if (this.#pace.isTooSlow(nowMs, frame_timeout)) this.reset('frame_timeout')
+      if (this.#pace.isTooSlow(nowMs, frame_timeout)) this.#resetLate()
     } else {
       this.#pace.restart(nowMs)
       const isIdle = idle_timeout > 0 && nowMs - this.lastReadMs >= idle_timeout
       const isOld = ageMsMax > 0 && this.#reader.hasAsked && nowMs - this.#openedMs >= ageMsMax
       if (this.isQuiet && (isIdle || isOld)) this.close(isOld ? 'age' : 'idle')
     }
+  }
+
+  #resetLate(): void {
+    const fields = { reason: 'frame_timeout', first_bytes: this.#reader.shownBytes() }
+    this.#shared.warn({ peer: this.#peer, ...fields }, LATE)
+    this.reset('frame_timeout')
   }
 
   /** Ends a connection at a message boundary: senders that read acks or PONG see the end, others need an error. */

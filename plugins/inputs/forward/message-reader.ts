@@ -126,6 +126,11 @@ export class MessageReader {
     return this.#partial.byteCount > 0 || this.#long.isOpen
   }
 
+  /** What an unfinished message begins with, for the log. */
+  shownBytes(): string {
+    return shownBytes(this.#partial.bytes())
+  }
+
   get missingBytes(): number {
     return this.#partial.missingBytes
   }

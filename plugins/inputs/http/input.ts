@@ -11,8 +11,8 @@ import { type ListenAddress, parseListenAddress } from '../../../src/net/listen-
 import type { Listener } from '../../../src/net/listener.ts'
 import type { Peer } from '../../../src/net/peer.ts'
 import type { CreateInput, Input, InputAddresses, InputContext } from '../../../src/plugin/input.ts'
-import { isListenedHere, openListener } from '../../../src/plugin/listening.ts'
-import { SenderWarnings } from '../../../src/plugin/sender-warnings.ts'
+import { isListenedHere, openListener, peerFields } from '../../../src/plugin/listening.ts'
+import { SenderWarnings, shownBytes } from '../../../src/plugin/sender-warnings.ts'
 import { BodyIntake } from './body-intake.ts'
 import { BulkFacade } from './bulk-facade.ts'
 import { Exchange } from './exchange.ts'
@@ -23,6 +23,7 @@ import { SenderAddress } from './sender-address.ts'
 
 /** Request line and header together. */
 const HEADER_BYTES_MAX = 32 * 1024
+const BROKEN = 'bytes that are no HTTP request, or no header that ends in time: connection closed'
 /** Node looks for headers that are late this often. */
 const HEADER_CHECK_MS = 1000
 
@@ -173,6 +174,10 @@ class HttpInput implements Input {
       return
     }
     this.#exchange.countBroken(code)
+    const bytes = 'rawPacket' in error ? error.rawPacket : null
+    const shown = bytes instanceof Uint8Array ? { first_bytes: shownBytes(bytes) } : {}
+    const fields = { ...peerFields(this.#addresses.peerOf({ socket })), status: code }
+    this.#warnings.warn({ ...fields, reason: error.code, ...shown }, BROKEN)
     const status = `HTTP/1.1 ${code} ${STATUS_CODES[code] ?? ''}`
     socket.end(`${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
   }

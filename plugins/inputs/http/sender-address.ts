@@ -21,7 +21,7 @@ export class SenderAddress {
     this.#peers.set(socket, peer)
   }
 
-  peerOf({ socket }: IncomingMessage): Peer {
+  peerOf({ socket }: Pick<IncomingMessage, 'socket'>): Peer {
     return this.#peers.get(socket) ?? peerOf(socket)
   }
 
