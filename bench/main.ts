@@ -1,12 +1,11 @@
 // The benchmark: `npm run bench:load -- [--scenario NAME]... [--runs 5] [--events 5000000] [--warm-up 500000]`.
 // Routers alternate run by run, so that what else the machine does hits all of them alike.
 
-import { execFileSync } from 'node:child_process'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { cpus, release, totalmem } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { checkGates } from './runner/gates.ts'
+import { machineFacts } from './runner/machine.ts'
 import { type RunResult, type RunSize, runOnce } from './runner/measure.ts'
 import { type ResultFile, resultsMarkdown } from './runner/report.ts'
 import { type Router, routersUnderTest } from './runner/routers.ts'
@@ -60,21 +59,7 @@ async function runAll(
 }
 
 function resultFile(runs: readonly RunResult[], size: RunSize): ResultFile {
-  const project = JSON.parse(readFileSync(join(BENCH, '..', 'package.json'), 'utf8'))
-  const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim()
-  return {
-    date: new Date().toISOString().slice(0, 10),
-    machine: {
-      cores: cpus().length,
-      cpu: cpus()[0]?.model ?? 'unknown',
-      memoryGib: Math.round(totalmem() / 2 ** 30),
-      kernel: release().replace(/-.*/, ''),
-      node: process.version
-    },
-    millrace: { version: String(project.version), commit },
-    warmUpEvents: size.warmUpEvents,
-    runs
-  }
+  return { ...machineFacts(), warmUpEvents: size.warmUpEvents, runs }
 }
 
 function store(file: ResultFile): void {

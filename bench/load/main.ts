@@ -9,6 +9,7 @@ import { Sender } from './sender.ts'
 const RATE_TICK_MS = 1
 
 class Numbers {
+  isOpen = true
   private next = 0
   private readonly options: LoadOptions
   private readonly startMs: number
@@ -19,7 +20,7 @@ class Numbers {
   }
 
   take(count: number): number | null {
-    if (this.next >= this.options.events) return null
+    if (!this.isOpen || this.next >= this.options.events) return null
     const { rate } = this.options
     if (rate > 0 && this.next > ((performance.now() - this.startMs) / 1000) * rate) return null
     const first = this.next
@@ -61,8 +62,14 @@ async function run(options: LoadOptions): Promise<LoadReport> {
   await Promise.all(senders.map((sender) => sender.connected()))
   const startMs = performance.now()
   numbers = new Numbers(options, startMs)
+  let firstSender = 0
+  // With a rate numbers are handed out here alone, to each sender in its turn: all connections send alike.
   const pumpAll = () => {
-    for (const sender of senders) sender.pump()
+    numbers.isOpen = true
+    for (const sender of senders.slice(firstSender)) sender.pump()
+    for (const sender of senders.slice(0, firstSender)) sender.pump()
+    firstSender = numbers.count % senders.length
+    numbers.isOpen = options.rate === 0
     if (options.rate > 0 && !numbers.isFinished()) systemClock.after(RATE_TICK_MS, pumpAll)
   }
   pumpAll()

@@ -120,23 +120,28 @@ async function quiet(pid: number): Promise<void> {
   }
 }
 
-interface Bench {
+export interface Bench {
   readonly router: Router
   readonly scenario: Scenario
   readonly ports: Ports
   readonly child: Child
 }
 
-async function warmUp(bench: Bench, events: number): Promise<void> {
+export async function warmUp(bench: Bench, events: number): Promise<void> {
   const { scenario, ports, child } = bench
   if (events === 0) return
   await runLoad({ ...scenario.load, host: '127.0.0.1', port: ports.forward, events, rate: 0 })
   if (scenario.destination === 'down') return quiet(child.pid)
   await delivered(ports.sink, events, () => undefined)
+  await resetSink(ports)
+}
+
+/** The next part begins with number 0 again. */
+export async function resetSink(ports: Ports): Promise<void> {
   await fetch(`http://127.0.0.1:${ports.sink}/_sink/reset`, { method: 'POST' })
 }
 
-async function measured(bench: Bench, wanted: number): Promise<Omit<RunResult, 'exit'>> {
+export async function measured(bench: Bench, wanted: number): Promise<Omit<RunResult, 'exit'>> {
   const { router, scenario, ports, child } = bench
   const isDown = scenario.destination === 'down'
   const chunk = scenario.load.chunkEvents
@@ -191,6 +196,20 @@ export async function runOnce(
   size: RunSize,
   folder: string
 ): Promise<RunResult | null> {
+  const run = await withRouter(router, scenario, folder, async (bench) => {
+    await warmUp(bench, size.warmUpEvents)
+    return measured(bench, scenario.events ?? size.events)
+  })
+  return run === null ? null : { ...run.result, exit: run.exit }
+}
+
+/** Fresh sink, folder and router for `use`, and their end. */
+export async function withRouter<T>(
+  router: Router,
+  scenario: Scenario,
+  folder: string,
+  use: (bench: Bench) => Promise<T>
+): Promise<{ result: T; exit: string } | null> {
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
   const [sink, line] = await startScript(join(BENCH, 'sink', 'main.ts'), [])
@@ -203,10 +222,8 @@ export async function runOnce(
     const child = startLogged(start.command, start.env, join(folder, 'router.log'))
     try {
       await waitForPort(ports.forward, child, START_MS)
-      const bench = { router, scenario, ports, child }
-      await warmUp(bench, size.warmUpEvents)
-      const result = await measured(bench, scenario.events ?? size.events)
-      return { ...result, exit: await stop(child) }
+      const result = await use({ router, scenario, ports, child })
+      return { result, exit: await stop(child) }
     } finally {
       await stop(child)
     }

@@ -2,19 +2,11 @@
 
 import type { GateResult } from './gates.ts'
 import { checkGates, medianOf } from './gates.ts'
+import type { MachineFacts } from './machine.ts'
 import type { RunResult } from './measure.ts'
 import { scenarios } from './scenarios.ts'
 
-export interface ResultFile {
-  readonly date: string
-  readonly machine: {
-    readonly cores: number
-    readonly cpu: string
-    readonly memoryGib: number
-    readonly kernel: string
-    readonly node: string
-  }
-  readonly millrace: { readonly version: string; readonly commit: string }
+export interface ResultFile extends MachineFacts {
   readonly warmUpEvents: number
   readonly runs: readonly RunResult[]
 }
