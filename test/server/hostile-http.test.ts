@@ -143,10 +143,8 @@ t.test('slow headers and slow bodies by the hundred are answered 408 or closed',
   t.equal(await post(world, -1), 200)
   await world.proveHonest()
   const answers = await Promise.all(ends)
-  t.ok(
-    answers.every((text) => text === '' || text.startsWith('HTTP/1.1 408')),
-    answers.find((text) => text !== '' && !text.startsWith('HTTP/1.1 408'))
-  )
+  const other = answers.find((text) => text !== '' && !text.startsWith('HTTP/1.1 408'))
+  t.equal(other, undefined)
   t.ok((await world.count('http_requests_total', 'code="408"')) >= 200)
   await eventually('all are gone', LIMIT_MS, async () => {
     return (await world.count('input_connections', 'input="web"')) <= 1

@@ -232,7 +232,7 @@ export class ForwardConnection implements StreamReader, BytesHolder {
     if (this.#isClosed) return
     const { frame_timeout, idle_timeout } = this.#shared.options
     if ((this.#pauses & PAUSE.acks) !== 0 && nowMs - this.lastReadMs >= frame_timeout) {
-      this.#shared.warn({ peer: this.#peer, reason: 'unread_acks' }, UNREAD_ACKS)
+      this.#shared.warnings.warn({ ...this.#fields, reason: 'unread_acks' }, UNREAD_ACKS)
       this.reset('unread_acks')
     }
     if (this.#pauses !== 0) return
@@ -252,7 +252,7 @@ export class ForwardConnection implements StreamReader, BytesHolder {
 
   #resetLate(): void {
     const fields = { reason: 'frame_timeout', first_bytes: this.#reader.shownBytes() }
-    this.#shared.warn({ peer: this.#peer, ...fields }, LATE)
+    this.#shared.warnings.warn({ ...this.#fields, ...fields }, LATE)
     this.reset('frame_timeout')
   }
 
