@@ -12,7 +12,7 @@ import { freePort } from '../support/free-port.ts'
 import { RouterProcess, startRouter } from '../support/router-process.ts'
 import { seededRandom } from '../support/seeded-random.ts'
 
-const KILLS = Number(process.env['MILLRACE_TAIL_KILLS'] ?? (process.env['CI'] === 'true' ? 12 : 3))
+const KILLS = Number(process.env['MILLRACE_TAIL_KILLS'] ?? (process.env['CI'] === 'true' ? 12 : 2))
 const SEED = Number(process.env['MILLRACE_TAIL_SEED'] ?? Date.now() % 2 ** 31)
 const FILES = 3
 const ROTATED_MAX = 30
