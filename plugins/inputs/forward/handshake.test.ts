@@ -3,8 +3,10 @@
 import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import os from 'node:os'
+import type { ConnectionOptions } from 'node:tls'
 import { decode, encode } from '@msgpack/msgpack'
 import t, { type Test } from 'tap'
+import { certificate, identity, tlsFolder } from '../../../test/support/certificates.ts'
 import { eventually } from '../../../test/support/eventually.ts'
 import { FakeClock } from '../../../test/support/fake-clock.ts'
 import { ForwardClient } from '../../../test/support/forward-client.ts'
@@ -99,8 +101,8 @@ interface Talk {
 }
 
 /** A client that read HELO. */
-async function talk(address: string): Promise<Talk> {
-  const client = await ForwardClient.connect(address)
+async function talk(address: string, tls: ConnectionOptions = {}): Promise<Talk> {
+  const client = await ForwardClient.connect(address, tls)
   let heloBytes = 0
   while (heloBytes === 0) {
     const had = client.received.length
@@ -464,6 +466,33 @@ t.test('H21 a second PING is a message that is none; the connection stays', asyn
   t.equal(host.counter('connections'), 1)
   client.destroy()
 })
+
+t.test(
+  'H22 TLS, a certificate and a key together; without certificate no HELO comes',
+  async (t) => {
+    const { tls } = tlsFolder(t, { client_auth: 'required' })
+    const { address, host } = await secured(t, USERS, { listen: ['tls://127.0.0.1:0'], tls })
+    const ca = certificate('ca.pem')
+    const bare = await ForwardClient.connect(address, { ca })
+    bare.send(event('x', 'c'))
+    await bare.closed
+    t.equal(bare.received.length, 0)
+    const failures = () => host.counter('input_tls_failures_total/certificate_missing')
+    await eventually('a failure of TLS', LIMIT_MS, () => failures() === 1)
+    t.equal(host.counter('connections_total'), 0)
+
+    const shown = { ca, ...identity('client') }
+    const wrong = await talk(address, shown)
+    wrong.client.send(pingOf(wrong.helo, { key: 'other', user: 'fluent', password: 'pw' }))
+    t.match(await wrong.pong(), ['PONG', false, 'shared_key mismatch'])
+    const { client, helo, behind } = await talk(address, shown)
+    const proof = pingOf(helo, { user: 'fluent', password: 'pw' })
+    client.send(Buffer.concat([proof, event('x', 'c')]))
+    t.ok((await behind(ackOf('c').length)).equals(ackOf('c')))
+    t.equal(host.recordCount(), 1)
+    client.destroy()
+  }
+)
 
 t.test('H24 the name of the server is not that of its machine', (t) => {
   t.not(defaultHostname(), os.hostname())
