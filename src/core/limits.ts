@@ -80,3 +80,5 @@ export const WHERE_NESTING_MAX = 64
 
 /** Bodies of all requests that one output may have in flight; with their row indices it stays below 4 GiB of addresses. */
 export const SLOTS_BYTES_MAX = 3 * 1024 ** 3
+/** Descriptors that the connections of an input leave to the queue, the outputs and the admin server. */
+export const OPEN_FILES_RESERVED = 1000

@@ -33,7 +33,7 @@ const HTTP_DEFAULTS: HttpOptions = {
   respond_with_empty_img: false,
   max_body_bytes: 32 * 1024 * 1024,
   max_decompressed_bytes: 256 * 1024 * 1024,
-  max_connections: 20_000,
+  max_connections: 1000,
   keepalive_timeout: 10_000,
   header_timeout: 10_000,
   min_body_rate: 1024,

@@ -89,7 +89,8 @@ export const config = Type.Object(
       minimum: 1,
       maximum: 1_000_000,
       default: 20_000,
-      description: 'Connections at a time; further ones are reset at once.'
+      description:
+        'Connections at a time; further ones are reset at once. Never more than the limit of open files less 1,000; the log says at the start when that is fewer.'
     }),
     max_connection_age: duration({
       default: '5m',

@@ -21,6 +21,7 @@ import {
   canAttach
 } from '../../../src/net/read-into.ts'
 import { resetSocket } from '../../../src/net/reset-socket.ts'
+import { connectionsMaxOf } from '../../../src/plugin/connection-cap.ts'
 import type { CreateInput, Input, InputAddresses, InputContext } from '../../../src/plugin/input.ts'
 import { isListenedHere, openListener, peerFields } from '../../../src/plugin/listening.ts'
 import { ReadArea } from '../../../src/plugin/partial-bytes.ts'
@@ -59,6 +60,7 @@ class ForwardInput implements Input {
   readonly #ages = new WeakMap<ForwardConnection, number>()
   #cancelCheck = () => {}
   #isStopping = false
+  #connectionsMax = 0
 
   constructor(options: ForwardOptions, context: InputContext<ScanKernel>) {
     this.#options = options
@@ -74,6 +76,7 @@ class ForwardInput implements Input {
     if (!isOnread) {
       log.warn({}, 'sockets cannot read into one buffer on this version of Node: slower reads')
     }
+    this.#connectionsMax = connectionsMaxOf(this.#options, this.#context)
     await this.#security.start()
     for (const text of this.#options.listen) {
       const address = parseListenAddress(text)
@@ -112,13 +115,12 @@ class ForwardInput implements Input {
   async #listen(address: ListenAddress, attach: AttachReader): Promise<void> {
     const options = this.#options
     const { counters, thread, ordinal } = this.#context
-    const connectionsMax = Math.ceil(options.max_connections / thread.count)
     const listener = await openListener(address, {
       context: this.#context,
       options,
       warnings: this.#warnings,
       keepaliveMs: options.keepalive_probe,
-      hasRoom: (waitingCount) => this.#connections.size + waitingCount < connectionsMax,
+      hasRoom: (waitingCount) => this.#connections.size + waitingCount < this.#connectionsMax,
       take: this.#taker(formatListenAddress(address), address.kind === 'unix', attach)
     })
     this.#listeners.push(listener)

@@ -176,7 +176,8 @@ export const config = Type.Object(
       minimum: 1,
       maximum: 1_000_000,
       default: 20_000,
-      description: 'Connections at a time; further ones are closed at once.'
+      description:
+        'Connections at a time; further ones are closed at once. Never more than the limit of open files less 1,000; the log says at the start when that is fewer.'
     }),
     keepalive_timeout: duration({
       default: '10s',

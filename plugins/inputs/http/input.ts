@@ -10,6 +10,7 @@ import type { ScanKernel } from '../../../src/kernel/scan-kernel.ts'
 import { type ListenAddress, parseListenAddress } from '../../../src/net/listen-address.ts'
 import type { Listener } from '../../../src/net/listener.ts'
 import type { Peer } from '../../../src/net/peer.ts'
+import { connectionsMaxOf } from '../../../src/plugin/connection-cap.ts'
 import type { CreateInput, Input, InputAddresses, InputContext } from '../../../src/plugin/input.ts'
 import { isListenedHere, openListener, peerFields } from '../../../src/plugin/listening.ts'
 import { SenderWarnings, shownBytes } from '../../../src/plugin/sender-warnings.ts'
@@ -41,6 +42,7 @@ class HttpInput implements Input {
   readonly #exchange: Exchange
   readonly #servers: { readonly app: FastifyInstance; readonly listener: Listener }[] = []
   #connectionCount = 0
+  #connectionsMax = 0
 
   constructor(options: HttpOptions, context: InputContext<ScanKernel>) {
     this.#options = options
@@ -65,6 +67,7 @@ class HttpInput implements Input {
   }
 
   async start(): Promise<InputAddresses> {
+    this.#connectionsMax = connectionsMaxOf(this.#options, this.#context)
     const addresses: string[] = []
     for (const text of this.#options.listen) {
       const address = parseListenAddress(text)
@@ -94,13 +97,12 @@ class HttpInput implements Input {
     await app.ready()
     const { server } = app
     const [serve] = server.listeners('connection')
-    const connectionsMax = Math.ceil(this.#options.max_connections / this.#context.thread.count)
     const listener = await openListener(address, {
       context: this.#context,
       options: this.#options,
       warnings: this.#warnings,
       keepaliveMs: 0,
-      hasRoom: (waitingCount) => this.#connectionCount + waitingCount < connectionsMax,
+      hasRoom: (waitingCount) => this.#connectionCount + waitingCount < this.#connectionsMax,
       // Whatever the socket is, the server reads requests from it and knows it as its own.
       take: (socket, peer) => {
         this.#count(socket, peer)
