@@ -2,7 +2,7 @@
 // Second pass: the blocks of inputs and outputs by the schema and the rules of their plugins.
 
 import { createHash } from 'node:crypto'
-import type { AnyDefinition, ConfigFinding } from '../plugin/define.ts'
+import type { AnyDefinition, ConfigFinding, InputDefinition } from '../plugin/define.ts'
 import type { Registry } from '../plugin/registry.ts'
 import type { BlockChecker } from './block.ts'
 import type { Report } from './convert.ts'
@@ -78,12 +78,21 @@ function checkKind(kind: 'inputs' | 'outputs', blocks: Blocks, scope: BlockScope
     configs[id] = {
       type,
       config: value,
-      ...(checkedParser === null ? {} : { parser: checkedParser })
+      ...(checkedParser === null ? {} : { parser: checkedParser }),
+      ...mappingPart(definition, value)
     }
     if (parser !== undefined) shown[id] = { ...blockOf(shown[id]), parser: checkedParser ?? parser }
     for (const address of definition.listens(value)) listeners.push({ address, path })
   }
   return { configs, shown, listeners }
+}
+
+function mappingPart(
+  definition: InputDefinition,
+  value: Record<string, unknown>
+): Pick<PluginConfig, 'mapping'> {
+  const mapping = definition.mapping?.(value) ?? null
+  return mapping === null ? {} : { mapping }
 }
 
 function definitionOf(

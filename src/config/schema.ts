@@ -4,6 +4,7 @@
 
 import type { StoreKeys } from '../core/encryption-keys.ts'
 import type { TagMatch } from '../core/tag.ts'
+import type { RecordMapping } from '../plugin/record-mapping.ts'
 
 export interface MillraceConfig {
   /** Absolute. */
@@ -61,6 +62,8 @@ export interface PluginConfig {
   readonly config: Readonly<Record<string, unknown>>
   /** Inputs: options of the `parse` step that its records go through first, in every route; absent: none. */
   readonly parser?: Readonly<Record<string, unknown>>
+  /** Inputs: what is added to its records behind that parser; absent: nothing. */
+  readonly mapping?: RecordMapping
 }
 
 export type Durability = 'sync' | 'interval' | 'os' | 'memory'

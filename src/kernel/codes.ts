@@ -94,7 +94,9 @@ export const OP_FROM_INPUT = 24
  * wanted) and structured data.
  */
 export const OP_PARSE_SYSLOG = 25
-export const OP_COUNT_ALL = 26
+/** field, SET_* flags: the members of a MessagePack map become fields. */
+export const OP_MERGE = 26
+export const OP_COUNT_ALL = 27
 
 export const SYSLOG_OLD = 1
 export const SYSLOG_NEW = 2
@@ -118,6 +120,8 @@ export const SET_IF_MISSING = 2
 export const SET_HAS_FALLBACK = 4
 /** OP_COPY: a missing source counts as `template_missing`. */
 export const SET_COUNT_MISSING = 8
+/** OP_SET_TEXT: an empty text sets nothing. */
+export const SET_UNLESS_EMPTY = 16
 
 export const MATCH_EQUAL = 0
 export const MATCH_PREFIX = 1

@@ -46,6 +46,7 @@ const OPERANDS: Readonly<Record<number, readonly Operand[]>> = {
   ],
   [codes.OP_PARSE_TIME]: ['field', 'options'],
   [codes.OP_CONVERT]: ['id', 'number', 'place', 'number'],
+  [codes.OP_MERGE]: ['field', 'number'],
   [codes.OP_DROP]: [],
   [codes.OP_DEAD]: ['counter'],
   [codes.OP_JUMP]: ['goto'],

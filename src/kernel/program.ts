@@ -88,7 +88,7 @@ export class ProgramWriter {
     return this.#path(this.key(String(root)), rest)
   }
 
-  /** A field of the entry's metadata. */
+  /** A field of the entry's metadata; without a path all of it. */
   meta(path: readonly (string | number)[]): FieldRef {
     return this.#path(codes.ROOT_META, path)
   }
@@ -135,6 +135,11 @@ export class ProgramWriter {
   copy(id: KeyId, from: FieldRef, flags = 0, fallback: string | null = null): void {
     const all = fallback === null ? flags : flags | codes.SET_HAS_FALLBACK
     this.#op(codes.OP_COPY, id, from, all, ...this.#slice(fallback ?? ''))
+  }
+
+  /** Members of the map in the field become fields; no others than maps as they came. */
+  merge(from: FieldRef, flags = 0): void {
+    this.#op(codes.OP_MERGE, from, flags)
   }
 
   commit(): void {

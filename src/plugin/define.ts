@@ -3,6 +3,7 @@
 
 import type { Static, TObject, TSchema } from 'typebox'
 import type { Output, OutputContext, OutputSizes } from './output.ts'
+import type { RecordMapping } from './record-mapping.ts'
 
 export type Stability = 'stable' | 'beta' | 'experimental'
 
@@ -42,6 +43,8 @@ export interface InputDefinition<S extends TObject = TObject> extends PluginInfo
   check?(config: Static<S>): readonly ConfigFinding[]
   /** Options of `parse` for records of this input where the configuration has no `parser`. */
   parser?(config: Static<S>): Readonly<Record<string, unknown>> | null
+  /** What is added to records of this input in every route; null: nothing. */
+  mapping?(config: Static<S>): RecordMapping | null
   /** Listen addresses as written; `validate` finds two listeners on one address with it. */
   listens(config: Static<S>): readonly string[]
 }

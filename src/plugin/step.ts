@@ -5,6 +5,7 @@
 
 import type { Pattern } from '../core/pattern.ts'
 import type { Template } from '../core/template.ts'
+import type { MetadataMode } from './record-mapping.ts'
 
 /** A place in a record: keys of maps and indices of arrays. One key alone names a top-level field. */
 export type FieldPath = readonly (string | number)[]
@@ -101,6 +102,14 @@ export type StepOperation =
       readonly kind: 'rename'
       readonly pairs: readonly { readonly from: string; readonly to: string }[]
       readonly onConflict: 'replace' | 'keep'
+    }
+  /** What an input adds to its records; not to be had as a step of a route. */
+  | {
+      readonly kind: 'input_fields'
+      readonly metadata: MetadataMode
+      /** An empty text adds no field. */
+      readonly assignments: readonly { readonly key: string; readonly template: Template }[]
+      readonly overwrites: boolean
     }
   /** A module of the user's; `module` is the URL of a file. */
   | {

@@ -7,6 +7,7 @@ import { errorText, MillraceError } from '../core/errors.ts'
 import { DOCKER_PARTIAL_BYTES_MAX, JOIN_FLUSH_AFTER_MS, JOIN_STREAMS_MAX } from '../core/limits.ts'
 import type { Template } from '../core/template.ts'
 import type { ConfigFinding } from '../plugin/define.ts'
+import type { RecordMapping } from '../plugin/record-mapping.ts'
 import type {
   CompileStep,
   FieldPath,
@@ -38,11 +39,13 @@ const DEFAULT_JOIN: JoinOptions = {
 }
 const FAILURES: readonly OnFailure[] = ['keep', 'dead_letter', 'drop', 'tag']
 
-/** The parser of an input that a route takes: a step before the route's own, for records of that input. */
-export interface InputParser {
+/** Steps before a route's own, for the records of one input that it takes. */
+export interface InputSteps {
   readonly input: string
-  /** Options of `parse`. */
-  readonly parser: unknown
+  /** Options of `parse`; absent: none. */
+  readonly parser?: unknown
+  /** What the input adds, after its parser. */
+  readonly mapping?: RecordMapping
 }
 
 /** Findings alone, for `validate`. */
@@ -56,14 +59,18 @@ export function checkSteps(
 export function compileSteps(
   steps: readonly unknown[],
   environment: CompileEnvironment,
-  inputParsers: readonly InputParser[] = []
+  inputSteps: readonly InputSteps[] = []
 ): CompiledSteps {
   const findings: ConfigFinding[] = []
   const planned: PlannedStep[] = []
-  for (const { input, parser } of inputParsers) {
-    const context = nested(contextOf(0, environment, findings), 'parse')
-    const operation = operationOf('parse', parser, environment, context)
-    if (operation !== null) planned.push({ name: `${input}:parse`, operation, input })
+  for (const { input, mapping, parser } of inputSteps) {
+    const context = contextOf(0, environment, findings)
+    if (parser !== undefined) {
+      const operation = operationOf('parse', parser, environment, nested(context, 'parse'))
+      if (operation !== null) planned.push({ name: `${input}:parse`, operation, input })
+    }
+    if (mapping === undefined) continue
+    planned.push({ name: `${input}:fields`, operation: fieldsOf(mapping, context), input })
   }
   let join: JoinOptions | null = DEFAULT_JOIN
   for (const [index, item] of steps.entries()) {
@@ -84,6 +91,17 @@ export function compileSteps(
     if (operation !== null) planned.push({ name: `${index + 1}:${name}`, operation })
   }
   return { plan: { join, steps: planned }, findings }
+}
+
+function fieldsOf(
+  { fields, metadata, overwrite }: RecordMapping,
+  context: StepContext
+): StepOperation {
+  const assignments = fields.flatMap(({ key, template: source }) => {
+    const template = context.template(source, [key])
+    return template === null ? [] : [{ key, template }]
+  })
+  return { kind: 'input_fields', metadata, assignments, overwrites: overwrite }
 }
 
 function operationOf(

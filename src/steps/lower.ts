@@ -12,6 +12,7 @@ import {
   ProgramWriter
 } from '../kernel/program.ts'
 import type { RenderSpec } from '../plugin/output.ts'
+import type { MetadataMode } from '../plugin/record-mapping.ts'
 import type {
   Condition,
   FieldTest,
@@ -30,6 +31,8 @@ import type { StepPlan } from './plan.ts'
 
 const OUTPUT_STEP = '0:output'
 const JOIN_STEP = '0:docker_partial'
+/** Field that metadata stands under with `metadata: nest`. */
+const METADATA_KEY = '_meta'
 /** Field that `on_failure: tag` sets. */
 const TAG_KEY = 'parse_error'
 const ACCESS_FIELDS = [
@@ -143,9 +146,31 @@ function writeOperation(
       if (pairs.length > 0) writer.rename(pairs, operation.onConflict === 'keep')
       return
     }
+    case 'input_fields':
+      writeInputFields(writer, operation)
+      return
     default:
       unreachable(operation)
   }
+}
+
+/** What the server knows goes before what a sender says of itself: last where the later wins, else first. */
+function writeInputFields(
+  writer: ProgramWriter,
+  operation: Extract<StepOperation, { kind: 'input_fields' }>
+): void {
+  const { assignments, metadata, overwrites } = operation
+  const flags = overwrites ? 0 : codes.SET_IF_MISSING
+  if (overwrites) writeMetadata(writer, metadata, flags)
+  for (const { key, template } of assignments) {
+    writer.setText(writer.key(key), template.parts, flags | codes.SET_UNLESS_EMPTY)
+  }
+  if (!overwrites) writeMetadata(writer, metadata, flags)
+}
+
+function writeMetadata(writer: ProgramWriter, mode: MetadataMode, flags: number): void {
+  if (mode === 'nest') writer.copy(writer.key(METADATA_KEY), writer.meta([]), flags)
+  if (mode === 'merge') writer.merge(writer.meta([]), flags)
 }
 
 function writeSet(writer: ProgramWriter, operation: Extract<StepOperation, { kind: 'set' }>): void {

@@ -9,7 +9,7 @@ import type { CreateRender, RenderHalf } from '../plugin/output.ts'
 import type { CompileStep, ScriptStep } from '../plugin/step.ts'
 import { PayloadDecoder } from '../storage/format/payload-decoder.ts'
 import type { StoreIdentity } from '../storage/format/store-keys.ts'
-import { type CompileEnvironment, compileSteps, type InputParser } from './compile.ts'
+import { type CompileEnvironment, compileSteps, type InputSteps } from './compile.ts'
 import type { Destination } from './destination.ts'
 import { lowerPlan } from './lower.ts'
 import { boundPatternTime } from './regex-fallback.ts'
@@ -24,7 +24,7 @@ export interface DestinationSpec {
   /** The route's list, as the configuration holds it. */
   readonly steps: readonly unknown[]
   /** Of the inputs that the route takes. */
-  readonly inputParsers: readonly InputParser[]
+  readonly inputSteps: readonly InputSteps[]
   /** URL of the output's render half, and the output's options. */
   readonly renderModule: string
   readonly outputConfig: unknown
@@ -108,7 +108,7 @@ async function loadDestination(
   environment: PoolEnvironment,
   compilers: CompileEnvironment
 ): Promise<Destination> {
-  const { plan, findings } = compileSteps(each.steps, compilers, each.inputParsers)
+  const { plan, findings } = compileSteps(each.steps, compilers, each.inputSteps)
   const fault = findings[0]
   if (fault !== undefined) {
     const place = fault.path.join('.')

@@ -7,14 +7,14 @@ import { harness } from '../support/task-harness.ts'
 
 const JSON_TEXT = '{"level":"warn","text":"x"}'
 
-function run(inputParsers: { input: string; parser: unknown }[], steps: unknown[] = []) {
+function run(inputSteps: { input: string; parser: unknown }[], steps: unknown[] = []) {
   const store = new FrameStore()
   const group = (source: string) => ({ source, entries: [packEntry({ log: JSON_TEXT })] })
   store.append(
     [group('app\0'), group('app2\x0010.0.0.1'), group('ap\0'), group('app\x0010.1.1.1')],
     1
   )
-  const one = harness(store, { inputParsers, steps, spec: { timeField: null } })
+  const one = harness(store, { inputSteps, steps, spec: { timeField: null } })
   return one.documents(one.run())
 }
 

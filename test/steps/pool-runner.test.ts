@@ -49,7 +49,7 @@ const spec = (steps: readonly unknown[], renderModule = 'file:///render.ts'): Po
       key: 'route/output',
       route: 'route',
       steps,
-      inputParsers: [],
+      inputSteps: [],
       renderModule,
       outputConfig: { delay_ms: 0 },
       slotMemory: sharedMemory(1_000_000)

@@ -307,7 +307,8 @@ function recordOf(entry: Entry, id: string): ObjectRecord {
   const reader = new Reader(entry.bytes)
   reader.at = 1
   if (entry.form === 2) reader.value()
-  const time = reader.value()
+  const first = reader.value()
+  const [time, meta] = Array.isArray(first) ? first : [first]
   const fields = reader.value()
   if (!(fields instanceof Map)) throw new Error('a record is a map')
   const isTime = typeof time === 'object' && time !== null && 'seconds' in time
@@ -315,6 +316,8 @@ function recordOf(entry: Entry, id: string): ObjectRecord {
     fields,
     time: isTime ? time : { seconds: Number(time), nanoseconds: 0 },
     tag: entry.tag.toString(),
+    sourceAddress: entry.source.toString().split('\0')[1] ?? '',
+    meta: meta instanceof Map ? meta : new Map(),
     positionId: id
   }
 }

@@ -18,6 +18,9 @@ export interface ObjectRecord {
   fields: Map<string, Value>
   time: EventTime
   readonly tag: string
+  readonly sourceAddress: string
+  /** Empty: the entry has none. */
+  readonly meta: ReadonlyMap<string, Value>
   readonly positionId: string
 }
 
@@ -65,8 +68,27 @@ export function runOperation(
       return 'on'
     case 'parse':
       return parse(operation, name, record)
+    case 'input_fields':
+      addInputFields(operation, record)
+      return 'on'
     default:
       return operation
+  }
+}
+
+/** What the server knows wins over the metadata, and over the record when it is to be replaced. */
+function addInputFields(
+  { assignments, metadata, overwrites }: Extract<StepOperation, { kind: 'input_fields' }>,
+  record: ObjectRecord
+): void {
+  const known = assignments.map(({ key, template }): [string, Value] => {
+    return [key, new Text(templateEvaluator(template)(valuesOf(record)).text)]
+  })
+  const told: [string, Value][] = metadata === 'merge' ? [...record.meta] : []
+  if (metadata === 'nest' && record.meta.size > 0) told.push(['_meta', new Map(record.meta)])
+  const filled = known.filter(([, value]) => textOf(value) !== '')
+  for (const [key, value] of overwrites ? [...told, ...filled] : [...filled, ...told]) {
+    if (overwrites || !record.fields.has(key)) record.fields.set(key, value)
   }
 }
 
@@ -170,7 +192,7 @@ export function valuesOf(record: ObjectRecord): TemplateValues {
   return {
     tag: record.tag,
     time: record.time,
-    sourceAddress: '',
+    sourceAddress: record.sourceAddress,
     positionId: record.positionId,
     record(path) {
       const value = lookUp(record.fields, path)

@@ -8,7 +8,7 @@ import { RenderKernel } from '../../src/kernel/render-kernel.ts'
 import { finishPerTarget, PLAIN } from '../../src/plugin/finish-bodies.ts'
 import type { RenderHalf, RenderSpec } from '../../src/plugin/output.ts'
 import type { ScriptStep } from '../../src/plugin/step.ts'
-import { compileSteps, type InputParser } from '../../src/steps/compile.ts'
+import { compileSteps, type InputSteps } from '../../src/steps/compile.ts'
 import type { Destination } from '../../src/steps/destination.ts'
 import { lowerPlan } from '../../src/steps/lower.ts'
 import { compileEnvironment } from '../../src/steps/pool-runner.ts'
@@ -39,7 +39,7 @@ export const SPEC: RenderSpec = {
 
 export interface HarnessOptions {
   readonly steps?: readonly unknown[]
-  readonly inputParsers?: readonly InputParser[]
+  readonly inputSteps?: readonly InputSteps[]
   readonly spec?: Partial<RenderSpec>
   readonly renderHalf?: Partial<RenderHalf>
   readonly scripts?: readonly ScriptStep[]
@@ -63,7 +63,7 @@ export interface Harness {
 export const environment = compileEnvironment(stepCompilers, CONSTANTS, 'file:///config/')
 
 export function harness(store: FrameStore, options: HarnessOptions = {}): Harness {
-  const { plan, findings } = compileSteps(options.steps ?? [], environment, options.inputParsers)
+  const { plan, findings } = compileSteps(options.steps ?? [], environment, options.inputSteps)
   if (findings.length > 0) throw new Error(JSON.stringify(findings))
   const spec = { ...SPEC, ...options.spec }
   const scripts = options.scripts ?? []

@@ -13,6 +13,14 @@ const nullable = (description: string, aliases: readonly string[] = []) =>
     ...(aliases.length > 0 ? { 'x-alias': aliases } : {})
   })
 
+const fieldName = (description: string) =>
+  Type.Unsafe<string | null>({
+    type: ['string', 'null'],
+    minLength: 1,
+    default: null,
+    description
+  })
+
 const id = (description: string) =>
   Type.Unsafe<number | null>({ type: ['integer', 'null'], minimum: 0, default: null, description })
 
@@ -56,6 +64,20 @@ export const config = Type.Object(
       default: false,
       description:
         'Whether the address of the sender is stored with its records, for `${source.address}`. Senders then share no frames.'
+    }),
+    source_address_key: fieldName(
+      'Field that gets the address of the sender in every output; it is then stored, as by `source_address`. Senders on Unix sockets have none.'
+    ),
+    tag_key: fieldName('Field that gets the tag in every output.'),
+    metadata: Type.Enum(['drop', 'merge', 'nest'], {
+      default: 'drop',
+      description:
+        'What outputs write of the metadata of entries (Fluent Bit: OpenTelemetry fields): nothing, its keys beside those of the record, or all of it under `_meta`. Templates see it as `${meta["key"]}` in every case.'
+    }),
+    overwrite: Type.Boolean({
+      default: false,
+      description:
+        'Whether `source_address_key`, `tag_key` and `metadata` replace fields of the same name that the record has.'
     }),
     dedupe: Type.Enum(['unconfirmed', 'window', 'off'], {
       default: 'unconfirmed',

@@ -3,6 +3,7 @@
 
 import { defineInput } from '../../../src/plugin/define.ts'
 import { checkListening } from '../../../src/plugin/listening-check.ts'
+import { mappingOf } from '../../../src/plugin/record-mapping.ts'
 import { config } from './config.ts'
 import { checkSecurity } from './security-check.ts'
 
@@ -13,6 +14,7 @@ export default defineInput({
     'Takes records by the Fluent forward protocol and acknowledges them when they are durable.',
   config,
   inputModule: new URL('./input.ts', import.meta.url),
+  mapping: mappingOf,
   check: (options) => [...checkListening(options), ...checkSecurity(options.security)],
   listens: (options) => options.listen
 })

@@ -75,7 +75,8 @@ export class MessageReader {
       defaultTag: options.default_tag
     })
     this.#progress = new ScanProgress(options.max_frame_bytes)
-    const source = { inputId: context.id, peer: options.source_address ? peer : '' }
+    const isAddressStored = options.source_address || options.source_address_key !== null
+    const source = { inputId: context.id, peer: isAddressStored ? peer : '' }
     const longStore = new LongStore({
       context,
       options,

@@ -2,6 +2,7 @@
 // Options of the forward input as its code sees them: config.ts without its schema library.
 
 import type { ListeningOptions } from '../../../src/plugin/listening.ts'
+import type { MappingOptions } from '../../../src/plugin/record-mapping.ts'
 
 export interface UserOptions {
   readonly name: string
@@ -28,7 +29,7 @@ export interface SecurityOptions {
   readonly deny: readonly string[]
 }
 
-export interface ForwardOptions extends ListeningOptions {
+export interface ForwardOptions extends ListeningOptions, MappingOptions {
   readonly listen: readonly string[]
   readonly udp_heartbeat: boolean
   readonly tag: string | null

@@ -120,9 +120,16 @@ function openHeader(p: usize, end: usize): usize {
   readTime(p)
   if (count > 1) {
     const map = skipValue(p, end)
-    if (isMapByte(load<u8>(map))) setMeta(map, skipValue(map, end))
+    takeMeta(map, skipValue(map, end))
   }
   return after
+}
+
+/** Metadata that is no map, or empty, is none. */
+function takeMeta(p: usize, end: usize): void {
+  if (!isMapByte(load<u8>(p))) return
+  mapStart(p, end)
+  if (headerCount) setMeta(p, end)
 }
 
 /** Times fffffffe and ffffffff without nanoseconds open and close a group. */
@@ -146,7 +153,7 @@ function findOption(record: usize, end: usize): void {
     if (!p) return
     const after = skipValue(p, end)
     if (!after) return
-    if (isHit && isMapByte(load<u8>(p))) setMeta(p, after)
+    if (isHit) takeMeta(p, after)
     p = after
   }
 }

@@ -10,7 +10,8 @@ import {
   SET_COUNT_MISSING,
   SET_DEFER,
   SET_HAS_FALLBACK,
-  SET_IF_MISSING
+  SET_IF_MISSING,
+  SET_UNLESS_EMPTY
 } from '../codes'
 import { decisions, program } from './areas'
 import { count } from './counters'
@@ -48,6 +49,7 @@ export function opSetText(pc: usize): usize {
     return pc + 20
   }
   if (missingCount) count(step, REASON_TEMPLATE_MISSING)
+  if (flags & SET_UNLESS_EMPTY && !templateLength) return pc + 20
   const row = targetRow(id, flags)
   if (row) setRow(row, ROW_TEXT, FLAG_MADE, templateStart, templateLength)
   return pc + 20

@@ -17,6 +17,7 @@ import {
   OP_JUMP,
   OP_LEAVE_JS,
   OP_MATCH,
+  OP_MERGE,
   OP_PARSE_ACCESS,
   OP_PARSE_JSON,
   OP_PARSE_RX,
@@ -36,6 +37,7 @@ import { count } from './counters'
 import { opJoin } from './op-join'
 import { opConvert } from './op-convert'
 import { opLeaveJs } from './op-leave-js'
+import { opMerge } from './op-merge'
 import { opParseAccess, opParseSyslog, opParseJson, opParseRegex, opParseTime } from './op-parse'
 import {
   opCommit,
@@ -118,6 +120,9 @@ export function execute(pc: usize): u32 {
         break
       case OP_LEAVE_JS:
         pc = opLeaveJs(pc)
+        break
+      case OP_MERGE:
+        pc = opMerge(pc)
         break
       case OP_JOIN:
         pc = opJoin(pc)

@@ -121,6 +121,37 @@ export function beginTable(): void {
   rowCount = 0
 }
 
+/** Text of the key that readKey read: in the input, or its JSON in the arena. */
+export let keyStart: usize = 0
+export let keyBytes: u32 = 0
+
+/** Reads the key of any type at `p`, which is complete; returns the place of its value, 0: no room in the arena. */
+export function readKey(p: usize, end: usize): usize {
+  if (isTextByte(load<u8>(p))) {
+    keyStart = textStart(p, end)
+    keyBytes = headerCount
+    return keyStart + keyBytes
+  }
+  const after = skipValue(p, end)
+  return after && putKeyText(p, after) ? after : 0
+}
+
+/** Makes the JSON of the value at `p` a key. False: no room in the arena. */
+function putKeyText(p: usize, after: usize): bool {
+  if (!hasRoom(<u64>(after - p) * 8)) return false
+  let key = arenaTop
+  let textEnd = putWholeValue<u8>(key, p, after)
+  takeArena(textEnd + 1)
+  // A value whose JSON is a string already (ext) stands for its text.
+  if (load<u8>(key) == 34) {
+    key++
+    textEnd--
+  }
+  keyStart = key
+  keyBytes = <u32>(textEnd - key)
+  return true
+}
+
 /**
  * Rows of the map at `p`; returns the place behind the map, 0: see buildFault. A key that comes again takes the later
  * value at its first place.
@@ -149,16 +180,9 @@ export function buildTable(p: usize, end: usize): usize {
     } else {
       const after = skipValue(p, end)
       if (!after) return fault(BUILD_DAMAGED)
-      if (!hasRoom(<u64>(after - p) * 8)) return fault(BUILD_TOO_MANY)
-      key = arenaTop
-      let textEnd = putWholeValue<u8>(key, p, after)
-      // A value whose JSON is a string already (ext) stands for its text.
-      if (load<u8>(key) == 34) {
-        key++
-        textEnd--
-      }
-      n = <u32>(textEnd - key)
-      takeArena(textEnd + 1)
+      if (!putKeyText(p, after)) return fault(BUILD_TOO_MANY)
+      key = keyStart
+      n = keyBytes
       p = after
     }
     if (n > KEY_BYTES_MAX) return fault(BUILD_TOO_MANY)

@@ -12,7 +12,7 @@ import type { ShardLog } from '../../delivery/shard-log.ts'
 import type { WriteLetters } from '../../delivery/task-settlement.ts'
 import type { OutputLog } from '../../plugin/output.ts'
 import type { Registry } from '../../plugin/registry.ts'
-import type { InputParser } from '../../steps/compile.ts'
+import type { InputSteps } from '../../steps/compile.ts'
 import type { PoolSpec } from '../../steps/pool-runner.ts'
 import type { StoreIdentity } from '../../storage/format/store-keys.ts'
 import { type Pool, startPool } from '../../threads/roles.ts'
@@ -147,7 +147,7 @@ export class DeliverySet {
             key: `${route.id}/${output}`,
             route: route.id,
             steps: route.steps,
-            inputParsers: inputParsers(config, route),
+            inputSteps: inputSteps(config, route),
             renderModule: registry.output(type)?.renderModule.href ?? '',
             outputConfig,
             slotMemory: instance.slots.memory
@@ -198,9 +198,12 @@ export class DeliverySet {
   }
 }
 
-/** Parsers of the inputs that a route takes; the ids that records bear are those of the configuration. */
-function inputParsers(config: MillraceConfig, { from }: RouteConfig): InputParser[] {
-  return Object.entries(config.inputs).flatMap(([input, { parser }]) =>
-    parser !== undefined && (from === null || from.includes(input)) ? [{ input, parser }] : []
-  )
+/** Steps of the inputs that a route takes; the ids that records bear are those of the configuration. */
+function inputSteps(config: MillraceConfig, { from }: RouteConfig): InputSteps[] {
+  return Object.entries(config.inputs).flatMap(([input, { mapping, parser }]) => {
+    if (mapping === undefined && parser === undefined) return []
+    if (from !== null && !from.includes(input)) return []
+    const ofParser = parser === undefined ? {} : { parser }
+    return [{ input, ...ofParser, ...(mapping === undefined ? {} : { mapping }) }]
+  })
 }
