@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { certificate } from '../support/certificates.ts'
-import { clientRouter, isRecent } from '../support/client-router.ts'
+import { CLIENT_SECURITY, clientRouter, isRecent } from '../support/client-router.ts'
 import { NODE_RECORD, sendWithNew, sendWithOld } from '../support/node-clients.ts'
 import { findProgram, requireAll } from '../support/require-program.ts'
 
@@ -24,6 +24,7 @@ t.setTimeout(300_000)
 const router = await clientRouter(t)
 const { port, tlsPort, socket, caFile } = router
 const ca = certificate('ca.pem')
+const keyed = { host: '127.0.0.1', port: router.keyPort }
 const tcp = { host: '127.0.0.1', port }
 
 for (const mode of ['Message', 'Forward', 'PackedForward', 'CompressedPackedForward'] as const) {
@@ -72,6 +73,21 @@ t.test('npm fluent-logger by a Unix socket and by TLS', async (t) => {
     t.match((await router.stored(t, `old.${name}.app`, COUNT))[0], { seq: 0, ...NODE_RECORD })
   }
 })
+
+t.test(
+  'both Node loggers with shared key, user and password; a wrong key stores nothing',
+  async (t) => {
+    const security = CLIENT_SECURITY
+    await sendWithNew(keyed, 'PackedForward', { tag: 'new.key', count: COUNT, ack: true, security })
+    t.match((await router.stored(t, 'new.key.app', COUNT))[0], { seq: 0, ...NODE_RECORD })
+    await sendWithOld(keyed, { tag: 'old.key', count: COUNT, ack: true, security })
+    t.match((await router.stored(t, 'old.key.app', COUNT))[0], { seq: 0, ...NODE_RECORD })
+    const wrong = { ...security, sharedKey: 'another' } as unknown as typeof CLIENT_SECURITY
+    const load = { tag: 'old.wrong', count: 1, ack: true, security: wrong }
+    await t.rejects(sendWithOld(keyed, load))
+    t.same(router.lines('old.wrong.app'), [])
+  }
+)
 
 requireAll(t, [[python, 'a Python with fluent-logger in MILLRACE_TEST_PYTHON']], () => {
   const script = join(CLIENTS, 'python', 'client.py')

@@ -13,9 +13,19 @@ import { shortDir } from './short-dir.ts'
 
 export const CLIENT_LIMIT_MS = 60_000
 
+/** What a client shows at `keyPort`. */
+export const CLIENT_SECURITY = {
+  clientHostname: 'client.example',
+  sharedKey: 'a-shared-key',
+  username: 'shop',
+  password: 'a-password'
+} as const
+
 export interface ClientRouter {
   readonly port: number
   readonly tlsPort: number
+  /** Asks for `CLIENT_SECURITY`. */
+  readonly keyPort: number
   readonly socket: string
   readonly caFile: string
   /** The process that runs now. */
@@ -32,6 +42,8 @@ export interface ClientRouter {
 export async function clientRouter(t: Test): Promise<ClientRouter> {
   const folder = shortDir(t)
   const [port, tlsPort, adminPort] = [await freePort(), await freePort(), await freePort()]
+  const keyPort = await freePort()
+  const { sharedKey, username, password } = CLIENT_SECURITY
   const socket = join(folder, 'fluent.sock')
   const setup = {
     folder,
@@ -45,6 +57,10 @@ inputs:
     type: forward
     listen: "tls://127.0.0.1:${tlsPort}"
     tls: {cert_file: "${certificateFile('server.pem')}", key_file: "${certificateFile('server.key')}"}
+  keyed:
+    type: forward
+    listen: "tcp://127.0.0.1:${keyPort}"
+    security: {shared_key: ${sharedKey}, user_auth: true, users: [{username: ${username}, password: ${password}}]}
 routes: {all: {match: "**", to: [files]}}
 outputs: {files: {type: file, path: "${folder}/out/\${tag}.ndjson"}}
 `
@@ -57,6 +73,7 @@ outputs: {files: {type: file, path: "${folder}/out/\${tag}.ndjson"}}
   return {
     port,
     tlsPort,
+    keyPort,
     socket,
     caFile: certificateFile('ca.pem'),
     get router() {

@@ -2,6 +2,7 @@
 
 import { type EventModes, FluentClient, type FluentSocketOptions } from '@fluent-org/logger'
 import oldClient from 'fluent-logger'
+import type { CLIENT_SECURITY } from './client-router.ts'
 
 export const NODE_RECORD = {
   text: 'héllo 😀',
@@ -19,17 +20,19 @@ export interface NodeLoad {
   readonly tag: string
   readonly count: number
   readonly ack: boolean
+  readonly security?: typeof CLIENT_SECURITY
 }
 
 export async function sendWithNew(
   socket: FluentSocketOptions,
   eventMode: EventModes,
-  { tag, count, ack }: NodeLoad
+  { tag, count, ack, security }: NodeLoad
 ): Promise<void> {
   const client = new FluentClient(tag, {
     eventMode,
     socket,
     milliseconds: true,
+    ...(security === undefined ? {} : { security }),
     ...(ack ? { ack: { ackTimeout: WAIT_MS } } : {}),
     disconnect: { waitForPending: true, waitForPendingDelay: WAIT_MS, socketDisconnectDelay: 200 }
   })
@@ -46,10 +49,11 @@ const quiet = { info: () => {}, error: () => {} }
 /** Forms: `Message`, `PackedForward`, `CompressedPackedForward`. */
 export async function sendWithOld(
   options: OldOptions,
-  { tag, count, ack }: NodeLoad
+  { tag, count, ack, security }: NodeLoad
 ): Promise<void> {
   const sender = oldClient.createFluentSender(tag, {
     ...options,
+    ...(security === undefined ? {} : { security }),
     requireAckResponse: ack,
     internalLogger: quiet
   })
