@@ -1,6 +1,7 @@
 // Step 2. Runs on: ingest.
 // Bytes of a connection's unfinished message, in a block of kernel memory that is there only while needed. A short rest is
 // put in front of the next read, so that a stream of small messages is never copied; a long message grows by doubling.
+// However a message is cut, each byte of it is copied a bounded number of times.
 
 import type { ScanKernel } from '../kernel/scan-kernel.ts'
 
@@ -8,6 +9,8 @@ import type { ScanKernel } from '../kernel/scan-kernel.ts'
 const HEAD_BYTES = 256 * 1024
 /** Chunks of a thousand records (336 KB) fit: most of them are then stored from where they were read to. */
 const READ_BYTES = 512 * 1024
+/** A rest of up to this length goes in front of a read however short; a longer one only of a read that is as long. */
+const SHORT_REST_BYTES_MAX = 4096
 /**
  * Up to this a block is made as long as the message will be, but no longer than a multiple of what came of it: a declared
  * length alone takes no memory.
@@ -74,7 +77,8 @@ export class PartialBytes {
 
   /** What is kept and the `byteCount` bytes just read, side by side. */
   join(byteCount: number): Buffer | 'no_memory' {
-    if (this.#byteCount <= HEAD_BYTES) return this.#area.behind(this.bytes(), byteCount)
+    const headBytesMax = Math.min(HEAD_BYTES, Math.max(SHORT_REST_BYTES_MAX, byteCount))
+    if (this.#byteCount <= headBytesMax) return this.#area.behind(this.bytes(), byteCount)
     return this.add(byteCount) === 'kept' ? this.bytes() : 'no_memory'
   }
 
@@ -100,7 +104,10 @@ export class PartialBytes {
       this.heldBytes >= SHRINK_BYTES_MIN && Math.max(rest.length, neededBytes) < this.heldBytes / 4
     if (isSpare) return this.#moveTo(this.#kernel.borrow(rest.length), rest)
     if (this.#block !== null && rest.length <= this.#block.length) {
-      rest.copy(this.#block)
+      // All of it is where it belongs while a message grows piece by piece.
+      const isInPlace =
+        rest.buffer === this.#block.buffer && rest.byteOffset === this.#block.byteOffset
+      if (!isInPlace) rest.copy(this.#block)
       this.#byteCount = rest.length
       return 'kept'
     }

@@ -23,20 +23,6 @@ const ackOf = (...chunks: string[]): Buffer =>
 const textsOf = (records: readonly { record: unknown }[]): string[] =>
   records.map(({ record }) => (record as { m: string }).m)
 
-t.test('C01 a message of 1 MiB in pieces of 1,000 bytes is one record', async (t) => {
-  const { host, address } = await forwardHost(t)
-  const client = await ForwardClient.connect(address)
-  const bytes = message('x'.repeat(1024 * 1024), 'c1')
-  const pieces: Buffer[] = []
-  for (let at = 0; at < bytes.length; at += 1000) pieces.push(bytes.subarray(at, at + 1000))
-  await client.sendPieces(pieces)
-  const expected = ackOf('c1')
-  t.ok((await client.receive(expected.length)).equals(expected))
-  t.equal(host.recordCount(), 1)
-  t.equal(textsOf(host.records())[0]?.length, 1024 * 1024)
-  client.destroy()
-})
-
 t.test('C03 a header that announces 300 MiB resets the connection at once', async (t) => {
   const { host, address } = await forwardHost(t)
   const client = await ForwardClient.connect(address)
