@@ -21,6 +21,9 @@ export interface AdminAnswer {
   readonly body: string
 }
 
+/** Nobody answered, or not to the end: what was asked can be asked again. */
+export class NoAnswer extends MillraceError {}
+
 /** Where a request goes: `http` options of an address as users write it. */
 export function adminTarget(
   address: string
@@ -113,10 +116,10 @@ async function textOf(response: IncomingMessage): Promise<string> {
   return Buffer.concat(pieces).toString()
 }
 
-function noAnswer(options: AdminOptions, error: unknown): MillraceError {
+function noAnswer(options: AdminOptions, error: unknown): NoAnswer {
   const reason = errnoOf(error) || errorText(error)
   const message = `no answer from the admin server at ${options.admin}: ${reason}`
-  return new MillraceError('MR_ADMIN', message, { cause: error })
+  return new NoAnswer('MR_ADMIN', message, { cause: error })
 }
 
 /** Hands the pieces of a long answer on as they come, until `onPiece` says that it wants no more. */

@@ -7,7 +7,7 @@ import type { JobCount, JobStatus } from '../admin/status.ts'
 import { systemClock } from '../core/clock.ts'
 import { EXIT } from '../core/errors.ts'
 import { formatDuration } from '../core/units.ts'
-import { askAdminJson } from './admin-client.ts'
+import { askAdminJson, NoAnswer } from './admin-client.ts'
 import { type CliIo, Exit } from './io.ts'
 import { type AdminOptions, wholeNumber, withAdminOptions } from './options.ts'
 import { table } from './table.ts'
@@ -15,6 +15,8 @@ import { table } from './table.ts'
 /** How often a running job is looked at; a job that is done soon is seen soon. */
 const LOOK_FIRST_MS = 50
 const LOOK_MS_MAX = 1000
+/** The job goes on while a busy server does not answer: looks are repeated until as many in a row had no answer. */
+const UNANSWERED_LOOKS_MAX = 10
 
 export interface WaitOptions extends AdminOptions {
   readonly json?: boolean
@@ -79,13 +81,24 @@ async function follow(started: JobStatus, options: WaitOptions, io: CliIo): Prom
     waitMs = Math.min(LOOK_MS_MAX, waitMs * 2)
   ) {
     await systemClock.sleep(waitMs)
-    job = await jobOf(job.id, options)
+    job = await look(job.id, options)
     if (io.isTerminal === true && job.state === 'running') io.error(`\r${progressText(job)}  `)
   }
   if (io.isTerminal === true) io.error('\r')
   io.out(options.json === true ? `${JSON.stringify(job, null, 2)}\n` : outcomeText(job))
   const isWell = job.state === 'done' && (job.failed === 0 || job.isDryRun)
   if (!isWell) throw new Exit(EXIT.failure)
+}
+
+async function look(id: number, options: AdminOptions): Promise<JobStatus> {
+  for (let unanswered = 1; ; unanswered++) {
+    try {
+      return await jobOf(id, options)
+    } catch (error) {
+      if (!(error instanceof NoAnswer) || unanswered === UNANSWERED_LOOKS_MAX) throw error
+      await systemClock.sleep(LOOK_MS_MAX)
+    }
+  }
 }
 
 function progressText({ failed, matched, removed, scanned, stored, total }: JobStatus): string {

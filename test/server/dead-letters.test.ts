@@ -4,6 +4,9 @@ import { command } from '../support/command-line.ts'
 import { eventually } from '../support/eventually.ts'
 import { cursor, LIMIT_MS, replay, settledAt, setUp } from '../support/letter-router.ts'
 
+// Four routers one after another: 17 s on a busy machine of two cores, and the limit of a file alone is 30 s.
+t.setTimeout(180_000)
+
 const MIB = 1024 * 1024
 
 t.test(

@@ -62,8 +62,11 @@ export const settledAt = (router: RouterProcess, appended: number) =>
 export const dlq = (router: RouterProcess, ...words: string[]) =>
   command(['dlq', ...words, '--admin', router.adminUrl])
 
-export const json = async (router: RouterProcess, ...words: string[]) =>
-  JSON.parse((await dlq(router, ...words, '--json')).out)
+export const json = async (router: RouterProcess, ...words: string[]) => {
+  const { error, exitCode, out } = await dlq(router, ...words, '--json')
+  if (out === '') throw new Error(`dlq ${words.join(' ')}: exit ${exitCode}, ${error}`)
+  return JSON.parse(out)
+}
 
 export const replay = (router: RouterProcess, ...words: string[]): Promise<JobStatus> =>
   json(router, 'replay', 'out.search', ...words)
