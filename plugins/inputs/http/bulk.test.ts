@@ -31,6 +31,18 @@ const statuses = (body: unknown): unknown[] => {
   return items.map((item) => Object.entries(item).map(([name, { status }]) => [name, status])[0])
 }
 
+t.test('while it is off nothing is stored, and the answer says what to set', async (t) => {
+  const { host, url } = await httpHost(t)
+  for (const path of ['/_bulk', '/logs-a/_bulk?refresh=true']) {
+    const { status, body } = await bulk(url, [{ create: { _index: 'logs-a' } }, { n: 1 }], path)
+    t.equal(status, 404)
+    t.match(body, { status: 404, error: { reason: /set elasticsearch: \{enabled: true\}/ } })
+  }
+  t.same(host.records(), [])
+  t.equal((await bulk(url, [{ n: 1 }], '/my_bulk').catch(() => ({ status: 200 }))).status, 200)
+  t.match(host.records(), [{ tag: 'my_bulk', record: { n: 1 } }])
+})
+
 t.test('W15 each action has its item, in order', async (t) => {
   const { host, url } = await httpHost(t, ELASTICSEARCH)
   const { status, body, headers } = await bulk(url, [
@@ -217,13 +229,6 @@ t.test('W16 what shippers ask for at their start is answered', async (t) => {
     versioned.headers.get('content-type'),
     /^application\/vnd\.elasticsearch\+json; *compatible-with="?8"?/
   )
-})
-
-t.test('without the option these paths are tags', async (t) => {
-  const { host, url } = await httpHost(t)
-  const response = await fetch(`${url}/x/_bulk`, { method: 'POST', body: '{"a":1}' })
-  t.equal(response.status, 200)
-  t.equal(host.records()[0]?.tag, 'x._bulk')
 })
 
 t.test('senders authenticate here too, and a tag may stand for all indexes', async (t) => {

@@ -16,6 +16,7 @@ import { isListenedHere, openListener, peerFields } from '../../../src/plugin/li
 import { SenderWarnings, shownBytes } from '../../../src/plugin/sender-warnings.ts'
 import { BodyIntake } from './body-intake.ts'
 import { BulkFacade } from './bulk-facade.ts'
+import { BulkOff } from './bulk-off.ts'
 import { Exchange } from './exchange.ts'
 import type { HttpOptions } from './options.ts'
 import { OtlpFacade } from './otlp-facade.ts'
@@ -61,7 +62,7 @@ class HttpInput implements Input {
       addresses: this.#addresses,
       facades: [
         ...(options.otlp.enabled ? [new OtlpFacade(...parts)] : []),
-        ...(options.elasticsearch.enabled ? [new BulkFacade(...parts)] : [])
+        options.elasticsearch.enabled ? new BulkFacade(...parts) : new BulkOff()
       ]
     })
   }
