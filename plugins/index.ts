@@ -4,6 +4,7 @@
 import type { AnyDefinition } from '../src/plugin/define.ts'
 import forward from './inputs/forward/index.ts'
 import http from './inputs/http/index.ts'
+import internal from './inputs/internal/index.ts'
 import syslog from './inputs/syslog/index.ts'
 import tail from './inputs/tail/index.ts'
 import tcp from './inputs/tcp/index.ts'
@@ -22,6 +23,7 @@ export const BUILT_INS: readonly AnyDefinition[] = [
   syslog,
   tcp,
   udp,
+  internal,
   ...stepDefinitions,
   opensearch,
   cloudwatchLogs,

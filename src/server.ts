@@ -17,6 +17,7 @@ import { DiskHealth } from './server/disk/health.ts'
 import { Housekeeping } from './server/disk/housekeeping.ts'
 import { Scrubber } from './server/disk/scrub.ts'
 import { DeadLetterLogs } from './server/letters/dead-letter-logs.ts'
+import type { OwnLogFeed } from './server/own-log.ts'
 import { ParkLogs } from './server/park/logs.ts'
 import { STOP_MS_MAX } from './server/process-end.ts'
 import { LiveQueueChanges } from './server/queues/changes.ts'
@@ -44,6 +45,8 @@ export interface StartOptions {
   readonly stepsModule: string
   readonly version: string
   readonly log: OutputLog
+  /** Brings what is logged to the input that takes it; null: none does. */
+  readonly ownLog: OwnLogFeed | null
   /** No listener: deliver what is stored. */
   readonly isDrainOnly: boolean
   /** Start without the keys of some encrypted segments; default: refuse. */
@@ -149,7 +152,7 @@ class Parts {
   readonly #ages = new AgeClock(systemClock)
 
   constructor(options: StartOptions) {
-    const { config, log, registry, version } = options
+    const { config, log, ownLog, registry, version } = options
     this.#config = config
     this.#isDrainOnly = options.isDrainOnly
     this.store = new Store({
@@ -173,6 +176,7 @@ class Parts {
       shards: this.store.shardsByThread(config.threads.ingest),
       resends: this.store.resendMemory(),
       log,
+      ownLog,
       onSegment: (name, shardNumber, segment) => {
         const opened = this.store
           .shardsOf(name)

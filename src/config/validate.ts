@@ -25,6 +25,7 @@ import {
   checkAddresses,
   checkAdmin,
   checkDrainOrder,
+  checkOwnLog,
   checkShards,
   checkSlots,
   checkUnused
@@ -106,6 +107,7 @@ export function validateConfig(
         }
   if (config !== null) {
     checkShards(config, report)
+    checkOwnLog(config, registry, report)
     checkDrainOrder(config, registry, report)
     checkSlots(config, registry, report)
   }

@@ -55,6 +55,18 @@ function isSameSocket(a: string, b: string): boolean {
   return first.host === second.host || WILDCARDS.has(first.host) || WILDCARDS.has(second.host)
 }
 
+/** The log of the process becomes records once. */
+export function checkOwnLog(config: MillraceConfig, registry: Registry, report: Report): void {
+  const takers = Object.entries(config.inputs).filter(
+    ([, { type }]) => registry.input(type)?.ownLogLevel !== undefined
+  )
+  for (const [id, { type }] of takers.slice(1)) {
+    const message = `"${takers[0]?.[0]}" takes the log of the process already`
+    const hint = `keep one input of type ${type}; any number of routes may take its records`
+    report('MR_CONFIG_DUPLICATE', ['inputs', id], message, hint)
+  }
+}
+
 /** Outputs and inputs that no route names: probably a forgotten line. */
 export function checkUnused(
   routes: readonly RouteConfig[],

@@ -73,6 +73,12 @@ export const JOIN_AGE_MS_MAX = 60_000
 /** Syncs of one thread in libuv's pool of 16, which look-ups of names share. */
 export const SYNCS_IN_FLIGHT_MAX = 8
 
+/** Own log lines that wait for the `internal` input, with those on their way to it; beyond, they are dropped and counted. */
+export const OWN_LOG_BYTES_MAX = MIB
+/** Own log lines per second that become records, and how many at once: what they cause may be logged again. */
+export const OWN_LOG_RATE_MAX = 100
+export const OWN_LOG_BURST_MAX = 1000
+
 /** Filter of a command (`--where`), characters. */
 export const WHERE_CHARS_MAX = 4096
 /** Parentheses and negations within each other: the compiler recurses. */

@@ -9,7 +9,7 @@ import { PARTIAL_BYTES_MAX } from '../core/limits.ts'
 import { compileTagMatch } from '../core/tag.ts'
 import { ScanKernel } from '../kernel/scan-kernel.ts'
 import { HeldBytes } from '../net/held-bytes.ts'
-import type { CreateInput, Input, InputAddresses, InputContext } from '../plugin/input.ts'
+import type { CreateInput, Input, InputAddresses, InputContext, OwnLog } from '../plugin/input.ts'
 import type { OutputLog } from '../plugin/output.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { FromIngest, IngestThreadData, ToIngest } from '../threads/messages.ts'
@@ -55,6 +55,7 @@ export class IngestMain {
   #unmatchedCount = 0
   #unmatchedFromMs = 0
   #stopping: Promise<void> | null = null
+  #takeOwnLog: Parameters<OwnLog['open']>[0] | null = null
 
   constructor(options: IngestOptions) {
     this.#options = options
@@ -108,6 +109,9 @@ export class IngestMain {
         return Promise.resolve()
       case 'seal':
         this.#shards.seal(message.log, message.shardNumber)
+        return Promise.resolve()
+      case 'own_log':
+        this.#takeOwnLog?.(message.batch, () => this.#options.post({ kind: 'own_log_taken' }))
         return Promise.resolve()
       case 'stop':
         return this.stop(message.timeoutMs)
@@ -180,6 +184,11 @@ export class IngestMain {
       held: this.#held,
       spools: this.#spools,
       stateFile: (name) => new DiskStateFile(storage, data.config.dataDir, id, name),
+      ownLog: {
+        open: (take) => {
+          this.#takeOwnLog = take
+        }
+      },
       kernel: this.#kernel,
       ticketSecret: data.ticketSecret,
       reportCertificate: (listener, endsMs) =>

@@ -86,7 +86,8 @@ export const INGEST_COUNTERS = [
     'unknown_encoding',
     'too_slow',
     'spool',
-    'bad_frame'
+    'bad_frame',
+    'rate'
   ]),
   labelled('input_dropped_datagrams_total', 'reason', DATAGRAMS, [
     'full',

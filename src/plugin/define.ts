@@ -45,6 +45,8 @@ export interface InputDefinition<S extends TObject = TObject> extends PluginInfo
   parser?(config: Static<S>): Readonly<Record<string, unknown>> | null
   /** What is added to records of this input in every route; null: nothing. */
   mapping?(config: Static<S>): RecordMapping | null
+  /** Least level of the log of the process that it takes as records. One input of a configuration may. */
+  ownLogLevel?(config: Static<S>): string
   /** Listen addresses as written; `validate` finds two listeners on one address with it. */
   listens(config: Static<S>): readonly string[]
 }

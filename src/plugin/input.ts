@@ -136,6 +136,18 @@ export interface StateFile {
   write(bytes: Buffer): Promise<void>
 }
 
+/** What the process logged: lines of JSON with their line feeds, all of one component. */
+export interface OwnLogLines {
+  readonly component: string
+  readonly text: string
+}
+
+/** The log of the process, handed on by main, for the one input that takes it. */
+export interface OwnLog {
+  /** `take` gets what was logged; `done` says that nothing of it waits any more. Thread 0 alone is given anything. */
+  open(take: (batch: readonly OwnLogLines[], done: () => void) => void): void
+}
+
 export interface RefusedBytes {
   /** `undecodable`, `too_large`... */
   readonly reason: string
@@ -200,6 +212,7 @@ export interface InputContext<K> {
   readonly held: HeldBytes
   /** Files for messages that are too long for memory. */
   readonly spools: Spools
+  readonly ownLog: OwnLog
   /** A file of this input alone; `name` is a plain file name. */
   stateFile(name: string): StateFile
   /** The kernel instance of this ingest thread (kernel/scan-kernel.ts); typed by the input that uses it. */

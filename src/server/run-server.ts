@@ -6,11 +6,13 @@ import type { CliIo } from '../cli/io.ts'
 import { packageVersion } from '../cli/package-version.ts'
 import type { RunServer } from '../cli/run.ts'
 import type { MillraceConfig } from '../config/schema.ts'
+import { systemClock } from '../core/clock.ts'
 import { EXIT, errorText } from '../core/errors.ts'
 import type { OutputLog } from '../plugin/output.ts'
 import { createRegistry } from '../plugin/registry.ts'
 import { Server, type StartOptions } from '../server.ts'
 import { createLog } from './log.ts'
+import { OwnLogFeed } from './own-log.ts'
 import { limitExit, limitStop } from './process-end.ts'
 import { banner } from './status/banner.ts'
 import { durabilityWindow } from './status/durability-window.ts'
@@ -24,11 +26,15 @@ const STEPS_MODULE = new URL(
 export const runServer =
   (io: Pick<CliIo, 'out' | 'error'>): RunServer =>
   async (config, options) => {
+    const registry = createRegistry(BUILT_INS)
+    const ownLog = options.isDrainOnly ? null : OwnLogFeed.of(config, registry, systemClock)
     const log = createLog({
       level: options.logLevel,
       format: options.logFormat,
-      out: { write: io.out }
+      out: { write: io.out },
+      second: ownLog
     })
+    ownLog?.warnBy(log)
     const ended = Promise.withResolvers<number>()
     const stopping = new AbortController()
     // From the first moment: a stop during a long recovery is a clean stop too.
@@ -42,7 +48,8 @@ export const runServer =
       config,
       version,
       log,
-      registry: createRegistry(BUILT_INS),
+      registry,
+      ownLog,
       stepsModule: STEPS_MODULE.href,
       isDrainOnly,
       isLockedSkipped,

@@ -1,6 +1,7 @@
 // Runs on: any (types only).
 // Every message between threads. Numbers and shared memory cross; record bytes do not (carry is the exception, bounded).
 
+import type { OwnLogLines } from '../plugin/input.ts'
 import type { RenderedBody } from '../plugin/output.ts'
 import type { StoreIdentity } from '../storage/format/store-keys.ts'
 import type { ShardState } from './shared.ts'
@@ -183,6 +184,8 @@ export type ToIngest =
   | { readonly kind: 'room'; readonly logs: readonly string[] }
   /** Nothing of the shard is needed any more and nothing came for a while: end its segment, so that it can be deleted. */
   | { readonly kind: 'seal'; readonly log: string; readonly shardNumber: number }
+  /** Answered by `own_log_taken`; the next one follows that, or is the last before `stop`. */
+  | { readonly kind: 'own_log'; readonly batch: readonly OwnLogLines[] }
   | { readonly kind: 'stop'; readonly timeoutMs: number }
 
 export type FromIngest =
@@ -208,6 +211,8 @@ export type FromIngest =
       readonly fields: object
       readonly message: string
     }
+  /** Nothing of the last `own_log` waits for room any more. */
+  | { readonly kind: 'own_log_taken' }
   /** A TLS listener shows this certificate from now on. */
   | { readonly kind: 'certificate'; readonly listener: string; readonly endsMs: number }
   | { readonly kind: 'stopped' }

@@ -17,6 +17,7 @@ import type {
   ShardSpec
 } from '../../threads/messages.ts'
 import { type IngestThread, spawnIngest } from '../../threads/roles.ts'
+import type { OwnLogFeed } from '../own-log.ts'
 
 export interface IngestThreadsOptions {
   readonly config: MillraceConfig
@@ -27,6 +28,7 @@ export interface IngestThreadsOptions {
   readonly shards: readonly (readonly ShardSpec[])[]
   readonly resends: IngestThreadData<MillraceConfig>['resends']
   readonly log: OutputLog
+  readonly ownLog: OwnLogFeed | null
   readonly onSegment: (log: string, shardNumber: number, segment: NewSegment) => void
   /** What a writer learned about its disk. */
   readonly onDisk: (log: string, shardNumber: number, news: DiskNews) => void
@@ -66,6 +68,8 @@ export class IngestThreads {
         merged[input] = [...new Set([...(merged[input] ?? []), ...list])]
       }
     }
+    const { ownLog } = this.#options
+    ownLog?.connect((batch) => this.#members[0]?.thread.send({ kind: 'own_log', batch }))
     return merged
   }
 
@@ -82,6 +86,7 @@ export class IngestThreads {
   /** Stops accepting, finishes and acknowledges what was read, closes the segments. */
   async stop(timeoutMs: number): Promise<void> {
     this.#isStopping = true
+    this.#options.ownLog?.close()
     for (const { thread } of this.#members) thread.send({ kind: 'stop', timeoutMs })
     await Promise.all(this.#members.map(({ thread }) => thread.exited))
   }
@@ -89,7 +94,8 @@ export class IngestThreads {
   /** Sum over the threads of one counter of one input. */
   counter(inputOrdinal: number, place: number): number {
     const cell = inputOrdinal * INGEST_COUNTERS.length + place
-    return this.#members.reduce((sum, { counters }) => sum + (counters[cell] ?? 0), 0)
+    const ofMain = this.#options.ownLog?.counter(inputOrdinal, place) ?? 0
+    return this.#members.reduce((sum, { counters }) => sum + (counters[cell] ?? 0), ofMain)
   }
 
   /** TLS listeners and when their certificates end, milliseconds since 1970. */
@@ -167,6 +173,9 @@ export class IngestThreads {
         break
       case 'log':
         this.#options.log[message.level](message.fields, message.message)
+        break
+      case 'own_log_taken':
+        this.#options.ownLog?.taken()
         break
       case 'stopped':
         break
