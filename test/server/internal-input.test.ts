@@ -29,7 +29,7 @@ inputs:
 routes:
   all: {match: "millrace.**", to: [files, search]}
 outputs:
-  files: {type: file, path: ${join(folder, 'out')}, flush_interval: 50ms}
+  files: {type: file, path: ${join(folder, 'out')}/own.ndjson}
   search: {type: opensearch, endpoints: ["http://127.0.0.1:${deadPort}"], index: logs, flush_interval: 10ms, retry: {base: 10ms, cap: 20ms}}
 `
   })
