@@ -2,7 +2,7 @@
 // Counters of steps 1 to 5. Each ingest thread adds to 64-bit floats in shared memory, one writer per word; main sums the
 // threads when metrics are asked for. Cell = ordinal of the input x INGEST_COUNTERS.length + place in the list; inputs are
 // numbered in the order of the configuration, and what belongs to none has the number after them. Every counter has the
-// label `input` (empty for none) besides those that stand here.
+// label `input` (empty for none) besides those that stand here. Main adds the log lines of its own that it dropped.
 
 export interface IngestCounter {
   /** What code says to add to it. */
