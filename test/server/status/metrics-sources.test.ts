@@ -27,7 +27,7 @@ t.test('every metric of the catalog has exactly one source', (t) => {
 
 t.test('every counter of the ingest threads is added to somewhere', (t) => {
   const text = filesOf(
-    'src/{ingest,kernel,plugin,storage,codec}/*.ts',
+    'src/{ingest,kernel,net,plugin,storage,codec}/*.ts',
     'src/server/own-log.ts',
     'plugins/inputs/**/*.ts'
   )
