@@ -6,6 +6,7 @@ import forward from './inputs/forward/index.ts'
 import http from './inputs/http/index.ts'
 import internal from './inputs/internal/index.ts'
 import syslog from './inputs/syslog/index.ts'
+import systemd from './inputs/systemd/index.ts'
 import tail from './inputs/tail/index.ts'
 import tcp from './inputs/tcp/index.ts'
 import udp from './inputs/udp/index.ts'
@@ -20,6 +21,7 @@ export const BUILT_INS: readonly AnyDefinition[] = [
   forward,
   http,
   tail,
+  systemd,
   syslog,
   tcp,
   udp,

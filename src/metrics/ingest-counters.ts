@@ -155,6 +155,21 @@ export const INGEST_COUNTERS = [
     'input_file_recognised_chunks_total',
     'Chunks of files found in the queue after a crash, and not stored twice.'
   ),
+  counter(
+    'journal_restarts',
+    'input_journal_restarts_total',
+    'Times the program that reads the journal ended, and was to be started again.'
+  ),
+  counter(
+    'journal_retries',
+    'input_journal_retries_total',
+    'Batches of journal entries that the queue gave back, and that are offered again.'
+  ),
+  counter(
+    'cut_fields',
+    'input_cut_fields_total',
+    'Fields of journal entries that were cut or left out, because field or entry is over its limit.'
+  ),
   counter('acks', 'input_acks_total', 'Acknowledgements written.'),
   labelled('input_paused_total', 'reason', PAUSED, ['room', 'memory', 'acks', 'spool']),
   counter(
