@@ -44,6 +44,8 @@ export async function sendWithNew(
 
 export type OldOptions = ConstructorParameters<typeof oldClient.FluentSender>[1]
 
+/** Its types leave it out; without it an error would keep the process for ten minutes. */
+const GIVES_UP: object = { enableReconnect: false }
 const quiet = { info: () => {}, error: () => {} }
 
 /** Forms: `Message`, `PackedForward`, `CompressedPackedForward`. */
@@ -55,6 +57,7 @@ export async function sendWithOld(
     ...options,
     ...(security === undefined ? {} : { security }),
     requireAckResponse: ack,
+    ...GIVES_UP,
     internalLogger: quiet
   })
   // The types know `emit` and `end` alone.
