@@ -13,8 +13,8 @@ const MSGPACK = 'application/msgpack'
 /** Longer than one frame may hold, so that its letter has parts. */
 const LONG_BYTES = 5 * 2 ** 20
 
-/** Bytes of every value, and none of them is text. */
-const BINARY = Buffer.from([0xc1, ...Array.from({ length: 256 }, (_, byte) => byte)])
+/** A MessagePack bin with bytes of every value: no record. */
+const BINARY = Buffer.from([0xc5, 1, 0, ...Array.from({ length: 256 }, (_, byte) => byte)])
 /** `[1, {"log": "A"}]` */
 const ENTRY = Buffer.from('920181a36c6f67a141', 'hex')
 const LINES = '{"a":\nnothing\n'

@@ -111,6 +111,8 @@ export class RecordGatherer implements BodyTarget {
         break
       } else start = this.#passBad(text, start, result)
     }
+    // A line that has only begun goes with those before it.
+    if (this.#isGivenUp) this.#refuse(held.subarray(text.length))
     this.#window.dropFirst(start)
     this.#passedBytes += start
     const wantedBytes = Math.max(this.#windowBytes, this.#window.byteCount * 2)
