@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import t from 'tap'
 import {
   EXPORT_LINE_BYTES_MAX,
@@ -54,6 +55,10 @@ function decode(stream: Buffer, pieceBytes = stream.length): ExportItem[] {
   return items
 }
 
+/** Of all lines but the last, which names it. */
+const sumOf = (stream: Buffer): string =>
+  hash('sha256', stream.subarray(0, stream.lastIndexOf('\n', -2) + 1))
+
 t.test('what is written is read, whatever pieces the bytes come in', (t) => {
   const plain = runOf()
   const odd = runOf({
@@ -69,7 +74,7 @@ t.test('what is written is read, whatever pieces the bytes come in', (t) => {
     { kind: 'run', ...plain },
     { kind: 'run', ...odd },
     { kind: 'hole', shardNumber: 0, firstOffset: 9, recordCount: 4, reason: 'corrupt' },
-    { kind: 'end', recordCount: 3, lostCount: 4 }
+    { kind: 'end', recordCount: 3, lostCount: 4, sum: sumOf(stream) }
   ]
   for (const pieceBytes of [stream.length, 1, 7, 100]) t.same(decode(stream, pieceBytes), wanted)
   t.end()
