@@ -124,8 +124,11 @@ export function dumpOf(storage: SimulatedStorage): string {
   return `${JSON.stringify(shards, printable, 1)}\n`
 }
 
-const printable = (_: string, value: unknown) =>
-  value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value
+/** The bytes of the holder, because a Buffer turns itself into a list before it is seen here. */
+function printable(this: Readonly<Record<string, unknown>>, key: string, value: unknown) {
+  const held = this[key]
+  return held instanceof Uint8Array ? Buffer.from(held).toString('hex') : value
+}
 
 function shardPaths(storage: SimulatedStorage, directory: string): string[] {
   return storage.readdir(directory).flatMap((name) => {
